@@ -5,6 +5,7 @@ mod marker;
 mod open;
 mod packet;
 mod port;
+mod impls;
 mod sync;
 mod termination;
 mod trace;
@@ -14,5 +15,8 @@ mod worker;
 pub use marker::{Aborted, Marker, Outcome, Round};
 pub use packet::{PACKET_OBJECTS, PREFETCH_AHEAD, Packet};
 pub use port::{ObjectModel, Roots};
+#[cfg(feature = "derive")]
+#[doc = include_str!("../derive/README.md")]
+pub use gc_mark_derive::Trace;
 pub use trace::{Kind, Object, Rebrand, Trace, Visitor};
 pub use tracer::{Alone, Shared, Sharing, Tracer};
