@@ -18,12 +18,16 @@ pub const GOAL_BYTES_MIN: usize = 4 << 20;
 /// assert_eq!(runtime::pacer::goal_bytes(7, None), usize::MAX);
 /// ```
 pub fn goal_bytes(live_bytes: usize, percent: Option<u32>) -> usize {
-    let Some(percent) = percent else { return usize::MAX };
+    let Some(percent) = percent else {
+        return usize::MAX;
+    };
     let share = |bytes: usize| {
         let share = bytes as u128 * u128::from(percent) / 100;
         usize::try_from(share).unwrap_or(usize::MAX)
     };
-    live_bytes.saturating_add(share(live_bytes)).max(share(GOAL_BYTES_MIN))
+    live_bytes
+        .saturating_add(share(live_bytes))
+        .max(share(GOAL_BYTES_MIN))
 }
 
 #[cfg(test)]
@@ -55,7 +59,10 @@ mod tests {
                 }
             }
             let measured = marked as f64 / allocated as f64;
-            assert!((measured / cost - 1.0).abs() < 0.05, "{percent} %: {measured}");
+            assert!(
+                (measured / cost - 1.0).abs() < 0.05,
+                "{percent} %: {measured}"
+            );
         }
     }
 }

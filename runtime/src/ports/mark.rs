@@ -18,7 +18,9 @@ impl MarkModel {
 
     #[inline(always)]
     fn granule(&self, object: Object) -> usize {
-        self.core.heap.granule_of(address_of(object).as_ptr().addr())
+        self.core
+            .heap
+            .granule_of(address_of(object).as_ptr().addr())
     }
 }
 
@@ -99,7 +101,8 @@ unsafe impl Roots for WorldRoots<'_> {
         if job < table_jobs {
             self.core.roots.scan(job, visitor);
         } else if job == table_jobs {
-            self.core.scan_extra_roots(&mut |object, kind| visitor.visit(object, kind));
+            self.core
+                .scan_extra_roots(&mut |object, kind| visitor.visit(object, kind));
         }
     }
 }

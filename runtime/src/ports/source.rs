@@ -19,8 +19,7 @@ trait Erased: Send + Sync {
     ///
     /// As [`PageSource::release`].
     unsafe fn release(&self, region: &Region, at: usize, len: usize) -> Result<(), SourceError>;
-    fn advise_huge(&self, region: &Region, offset: usize, bytes: usize)
-    -> Result<(), SourceError>;
+    fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError>;
     fn release_granule_bytes(&self) -> usize;
 }
 
@@ -49,12 +48,7 @@ impl<S: PageSource> Erased for S {
         unsafe { PageSource::release(self, own::<S>(region), at, len) }
     }
 
-    fn advise_huge(
-        &self,
-        region: &Region,
-        offset: usize,
-        bytes: usize,
-    ) -> Result<(), SourceError> {
+    fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError> {
         PageSource::advise_huge(self, own::<S>(region), offset, bytes)
     }
 
@@ -95,12 +89,7 @@ unsafe impl PageSource for AnySource {
         unsafe { self.0.release(region, offset, bytes) }
     }
 
-    fn advise_huge(
-        &self,
-        region: &Region,
-        offset: usize,
-        bytes: usize,
-    ) -> Result<(), SourceError> {
+    fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError> {
         self.0.advise_huge(region, offset, bytes)
     }
 

@@ -37,7 +37,10 @@ unsafe impl SweepSpace for SweepPort<'_> {
     }
 
     fn needs_drop(&self, span: u32) -> bool {
-        self.core.heap.info(span).is_some_and(|info| info.needs_drop)
+        self.core
+            .heap
+            .info(span)
+            .is_some_and(|info| info.needs_drop)
     }
 
     fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed {
@@ -47,18 +50,16 @@ unsafe impl SweepSpace for SweepPort<'_> {
         let needs_drop = info.is_some_and(|info| info.needs_drop);
         if let Some(info) = info.filter(|info| info.needs_drop) {
             let drop = ops(info).drop;
+            let drop_one = |object| {
+                // SAFETY: allocated, and unmarked after marking has ended: dead, and found so by
+                // this claim alone.
+                let dropping = AssertUnwindSafe(|| unsafe { drop(object) });
+                if let Err(payload) = during(Task::DropGlue, || catch_unwind(dropping)) {
+                    self.core.note_drop_panic(payload);
+                }
+            };
             // SAFETY: the claim keeps the span's bits still.
-            unsafe {
-                heap.for_each_object(span, true, |object| {
-                    // SAFETY: allocated, unmarked after marking has ended: dead, and swept once.
-                    let dropped = during(Task::DropGlue, || {
-                        catch_unwind(AssertUnwindSafe(|| unsafe { drop(object) }))
-                    });
-                    if let Err(payload) = dropped {
-                        self.core.note_drop_panic(payload);
-                    }
-                });
-            }
+            unsafe { heap.for_each_object(span, true, drop_one) };
         }
         // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
         // only once they are swept; the dead were dropped above.

@@ -87,7 +87,7 @@ pub(crate) struct TypeOps {
     pub(crate) drop: unsafe fn(NonNull<u8>),
 }
 
-struct InfoOf<O>(std::marker::PhantomData<O>);
+pub(crate) struct InfoOf<O>(std::marker::PhantomData<O>);
 
 impl<O: ObjectType> InfoOf<O> {
     const OPS: TypeOps = TypeOps {
@@ -99,8 +99,11 @@ impl<O: ObjectType> InfoOf<O> {
         drop: O::drop,
     };
 
-    const INFO: TypeInfo = {
-        assert!(O::ALIGN <= alloc_core::PAGE_BYTES, "an object is aligned to a page at most");
+    pub(crate) const INFO: TypeInfo = {
+        assert!(
+            O::ALIGN <= alloc_core::PAGE_BYTES,
+            "an object is aligned to a page at most"
+        );
         TypeInfo {
             name: O::name,
             size: O::SIZE,
@@ -132,7 +135,10 @@ pub(crate) fn ops(info: &'static TypeInfo) -> &'static TypeOps {
 /// How the marker names a kind: by the exposed address of its description.
 #[inline(always)]
 pub fn kind_of(info: &'static TypeInfo) -> Kind {
-    Kind { id: std::ptr::from_ref(info).expose_provenance(), noscan: info.noscan }
+    Kind {
+        id: std::ptr::from_ref(info).expose_provenance(),
+        noscan: info.noscan,
+    }
 }
 
 /// The description that a kind names.
@@ -167,17 +173,21 @@ unsafe fn scan<O: ObjectType, S: Sharing>(
     tracer: &mut Tracer<'_, MarkModel, S>,
 ) {
     let kind = packet.kind();
-    packet.drain(tracer, |object| prefetch(object), |object, tracer| {
-        let address = address_of(object);
-        // SAFETY: a live object of the kind, by this function's precondition.
-        let parts = unsafe { O::parts(address) };
-        if parts > 1 {
-            tracer.defer_parts(object, kind, parts);
-        } else {
-            // SAFETY: as above.
-            unsafe { O::trace(address, tracer) }
-        }
-    });
+    packet.drain(
+        tracer,
+        |object| prefetch(object),
+        |object, tracer| {
+            let address = address_of(object);
+            // SAFETY: a live object of the kind, by this function's precondition.
+            let parts = unsafe { O::parts(address) };
+            if parts > 1 {
+                tracer.defer_parts(object, kind, parts);
+            } else {
+                // SAFETY: as above.
+                unsafe { O::trace(address, tracer) }
+            }
+        },
+    );
 }
 
 /// Scans one part of a large object.

@@ -47,7 +47,11 @@ impl Handle {
     /// A handle for `object`, which the caller holds inside a closure.
     pub(crate) fn new(table: &Arc<RootTable>, object: Object, kind: Kind) -> Self {
         let mut entries = lock(&table.entries);
-        let entry = Entry { object, kind, count: 1 };
+        let entry = Entry {
+            object,
+            kind,
+            count: 1,
+        };
         let index = match entries.free.pop() {
             Some(index) => {
                 entries.slots[index as usize] = entry;
@@ -59,7 +63,10 @@ impl Handle {
             }
         };
         drop(entries);
-        Self { table: table.clone(), index }
+        Self {
+            table: table.clone(),
+            index,
+        }
     }
 
     /// Whether the handle is of that table.
@@ -71,7 +78,10 @@ impl Handle {
 impl Clone for Handle {
     fn clone(&self) -> Self {
         lock(&self.table.entries).slots[self.index as usize].count += 1;
-        Self { table: self.table.clone(), index: self.index }
+        Self {
+            table: self.table.clone(),
+            index: self.index,
+        }
     }
 }
 
@@ -102,9 +112,15 @@ impl RootTable {
     pub(crate) fn scan<V: Visitor>(&self, job: usize, visitor: &mut V) {
         let piece: Vec<Entry> = {
             let entries = lock(&self.entries);
-            let piece = entries.slots.iter().skip(job * JOB_ENTRIES).take(JOB_ENTRIES);
+            let piece = entries
+                .slots
+                .iter()
+                .skip(job * JOB_ENTRIES)
+                .take(JOB_ENTRIES);
             piece.filter(|entry| entry.count != 0).copied().collect()
         };
-        piece.iter().for_each(|entry| visitor.visit(entry.object, entry.kind));
+        piece
+            .iter()
+            .for_each(|entry| visitor.visit(entry.object, entry.kind));
     }
 }

@@ -32,7 +32,10 @@ pub(crate) fn during<R>(task: Task, run: impl FnOnce() -> R) -> R {
             let _ = TASK.try_with(|cell| cell.set(self.0));
         }
     }
-    let _restore = Restore(TASK.try_with(|cell| cell.replace(task)).unwrap_or(Task::None));
+    let _restore = Restore(
+        TASK.try_with(|cell| cell.replace(task))
+            .unwrap_or(Task::None),
+    );
     run()
 }
 

@@ -81,7 +81,10 @@ impl<L> World<L> {
     /// Adds a mutator, outside. It may enter at once.
     pub(crate) fn register(&self, local: L) -> Arc<State<L>> {
         let local = ProtocolCell::new(local);
-        let state = Arc::new(State { inside: AtomicUsize::new(0), local });
+        let state = Arc::new(State {
+            inside: AtomicUsize::new(0),
+            local,
+        });
         lock(&self.states).push(state.clone());
         state
     }
@@ -94,6 +97,13 @@ impl<L> World<L> {
     /// How many mutators there are.
     pub(crate) fn mutators(&self) -> usize {
         lock(&self.states).len()
+    }
+
+    /// Whether the world is being stopped, as far as one look tells.
+    #[inline]
+    pub(crate) fn must_wait(&self) -> bool {
+        // Relaxed: a hint; `enter` decides.
+        self.attention.load(Ordering::Relaxed) & STOP != 0
     }
 
     /// Goes inside; waits while the world is stopped. True if it had to.
@@ -141,7 +151,9 @@ impl<L> World<L> {
     /// Whether this thread is inside through any mutator.
     pub(crate) fn inside_already(&self, token: usize) -> bool {
         // Relaxed: only this thread stores this token, so it sees its own stores.
-        lock(&self.states).iter().any(|state| state.inside.load(Ordering::Relaxed) == token)
+        lock(&self.states)
+            .iter()
+            .any(|state| state.inside.load(Ordering::Relaxed) == token)
     }
 
     fn inside_by_another(&self, own: &State<L>, token: usize) -> bool {
