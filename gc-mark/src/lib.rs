@@ -8,4 +8,5 @@ mod trace;
 #[cfg(feature = "derive")]
 #[doc = include_str!("../derive/README.md")]
 pub use gc_mark_derive::Trace;
+pub use impls::SizedUnder;
 pub use trace::{Kind, Object, Rebrand, Trace, Visitor};
