@@ -3,8 +3,8 @@
 //! After a change of wording or of compiler, `TRYBUILD=overwrite cargo test -p gc-mark --test ui`
 //! writes the messages anew; read what changed.
 //!
-//! Mutants: `allow-drop`, `allow-borrow-in-skip`, `allow-borrow-in-noscan`, `trust-fields-brand` and
-//! `unbounded-skipped-param` are killed here.
+//! Mutants: `allow-drop`, `allow-borrow-in-skip`, `allow-borrow-in-noscan`,
+//! `trust-fields-brand` and `unbounded-skipped-param` are killed here.
 
 #![cfg(feature = "derive")]
 
