@@ -20,6 +20,17 @@ mod containers;
 mod plain;
 mod shared;
 
+use crate::Rebrand;
+
+/// A type that is sized under the brand `'to`. Implemented for every type that is.
+///
+/// To ask that a parameter be sized under *every* brand, write `T: for<'to> SizedUnder<'to>`, not
+/// `for<'to> T::With<'to>: Sized`: the latter says the same, but rustc 1.95 cannot infer through
+/// it, and would refuse `vec![1]` for want of a type for `1`.
+pub trait SizedUnder<'to>: Rebrand<With<'to>: Sized> {}
+
+impl<'to, T: Rebrand<With<'to>: Sized> + ?Sized> SizedUnder<'to> for T {}
+
 /// Implements both traits for types that hold no reference into a heap: for each,
 /// `[generics] type`. The caller sees to it that all parameters are `'static`.
 macro_rules! noscan {

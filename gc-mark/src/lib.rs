@@ -15,6 +15,7 @@ mod worker;
 #[cfg(feature = "derive")]
 #[doc = include_str!("../derive/README.md")]
 pub use gc_mark_derive::Trace;
+pub use impls::SizedUnder;
 pub use marker::{Aborted, Marker, Outcome, Round};
 pub use packet::{PACKET_OBJECTS, PREFETCH_AHEAD, Packet};
 pub use port::{ObjectModel, Roots};

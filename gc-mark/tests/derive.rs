@@ -4,8 +4,10 @@
 //! Each shape is traced by a visitor that writes down what it is told. A `Gc` of these tests is a
 //! number, so a missed, doubled or swapped edge is a wrong list of numbers.
 //!
-//! Mutants: `skip-last-field`, `trace-skipped-field`, `forget-first-variant-field` and
-//! `noscan-array` are killed here.
+//! Mutants: `skip-last-field`, `stop-at-skipped-field`, `forget-map-values`, `noscan-box` and
+//! `forget-range-end` are killed here.
+
+#![cfg(feature = "derive")]
 
 #[path = "ui/fake.rs"]
 mod fake;
@@ -396,4 +398,21 @@ fn types_under_another_brand() {
         rebrands::<Arc<Mutex<u8>>, Arc<Mutex<u8>>>();
     }
     check(gc(0));
+}
+
+#[test]
+fn integer_literals_are_inferred_through_rebrand() {
+    fn stored<T: Trace + Rebrand>(_: &T) -> bool {
+        T::NEEDS_TRACE
+    }
+    assert!(!stored(&vec![1]) && !stored(&(1, 2.5)) && !stored(&Some([1])));
+    assert!(!stored(&Generic {
+        items: vec![1],
+        other: 1_u8
+    }));
+    assert!(stored(&Branded {
+        own: gc(1),
+        value: 2
+    }));
+    assert!(!stored(&HashMap::from([(1, "one")])));
 }

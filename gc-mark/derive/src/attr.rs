@@ -12,7 +12,7 @@ use syn::{Attribute, Error, Ident, Path, Result, parse_quote};
 pub(crate) struct TypeAttrs {
     /// `noscan`, where it was said.
     pub(crate) noscan: Option<Span>,
-    /// The path at which `Trace`, `Rebrand` and `Visitor` are found.
+    /// The path at which `gc-mark`'s items are found.
     pub(crate) krate: Path,
 }
 

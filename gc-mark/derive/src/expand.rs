@@ -50,7 +50,7 @@ fn noscan_items(input: &Input) -> TokenStream {
     quote! {
         #[automatically_derived]
         unsafe impl #impl_generics #krate::Trace for #name #ty_generics #where_clause {
-            const NEEDS_TRACE: bool = false;
+            const NEEDS_TRACE: ::core::primitive::bool = false;
             #[inline]
             fn trace<__V: #krate::Visitor>(&self, _: &mut __V) {}
         }
@@ -96,7 +96,7 @@ fn trace_impl(input: &Input) -> TokenStream {
     quote! {
         #[automatically_derived]
         unsafe impl #impl_generics #krate::Trace for #name #ty_generics #where_clause {
-            const NEEDS_TRACE: bool = false #(#needs_trace)*;
+            const NEEDS_TRACE: ::core::primitive::bool = false #(#needs_trace)*;
             #[inline]
             fn trace<__V: #krate::Visitor>(&self, __visitor: &mut __V) { #body }
         }

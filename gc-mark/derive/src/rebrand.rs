@@ -116,11 +116,11 @@ fn predicates(input: &Input) -> Result<Vec<WherePredicate>> {
     for param in input.generics.type_params() {
         let ident = &param.ident;
         if is_traced(input, ident) {
-            let with = param_with(krate, ident, &each);
-            predicates.push(parse_quote!(#ident: #krate::Rebrand));
-            if !relaxed.contains(ident) {
-                predicates.push(parse_quote!(for<#each> #with: ::core::marker::Sized));
-            }
+            predicates.push(if relaxed.contains(ident) {
+                parse_quote!(#ident: #krate::Rebrand)
+            } else {
+                parse_quote!(#ident: for<#each> #krate::SizedUnder<#each>)
+            });
         }
         let ty: Type = parse_quote!(#ident);
         predicates.extend(bounds_with(input, None, &ty, &param.bounds)?);

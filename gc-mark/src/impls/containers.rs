@@ -12,7 +12,7 @@ use std::num::Wrapping;
 use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo, RangeToInclusive};
 use std::slice;
 
-use crate::{Rebrand, Trace, Visitor};
+use crate::{Rebrand, SizedUnder, Trace, Visitor};
 
 /// Implements both traits for containers of one parameter: for each, what it iterates.
 macro_rules! sequences {
@@ -33,10 +33,7 @@ macro_rules! sequences {
         }
 
         // SAFETY: the same container; its element alone changes its brand.
-        unsafe impl<T: Rebrand> Rebrand for $name<T>
-        where
-            for<'to> T::With<'to>: Sized,
-        {
+        unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for $name<T> {
             type With<'to> = $name<T::With<'to>>;
         }
     )*};
@@ -76,10 +73,7 @@ unsafe impl<T: Trace> Trace for [T] {
 }
 
 // SAFETY: the same slice; its element alone changes its brand.
-unsafe impl<T: Rebrand> Rebrand for [T]
-where
-    for<'to> T::With<'to>: Sized,
-{
+unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for [T] {
     type With<'to> = [T::With<'to>];
 }
 
@@ -94,10 +88,7 @@ unsafe impl<T: Trace, const N: usize> Trace for [T; N] {
 }
 
 // SAFETY: the same array; its element alone changes its brand.
-unsafe impl<T: Rebrand, const N: usize> Rebrand for [T; N]
-where
-    for<'to> T::With<'to>: Sized,
-{
+unsafe impl<T: for<'to> SizedUnder<'to>, const N: usize> Rebrand for [T; N] {
     type With<'to> = [T::With<'to>; N];
 }
 
@@ -143,10 +134,10 @@ unsafe impl<T: Trace, E: Trace> Trace for Result<T, E> {
 }
 
 // SAFETY: the same enum; both parameters change their brand.
-unsafe impl<T: Rebrand, E: Rebrand> Rebrand for Result<T, E>
+unsafe impl<T, E> Rebrand for Result<T, E>
 where
-    for<'to> T::With<'to>: Sized,
-    for<'to> E::With<'to>: Sized,
+    T: for<'to> SizedUnder<'to>,
+    E: for<'to> SizedUnder<'to>,
 {
     type With<'to> = Result<T::With<'to>, E::With<'to>>;
 }
@@ -171,11 +162,11 @@ macro_rules! maps {
         }
 
         // SAFETY: the same map; keys and values alone change their brand.
-        unsafe impl<K: Rebrand, T: Rebrand $(, $hasher: 'static)?> Rebrand
+        unsafe impl<K, T $(, $hasher: 'static)?> Rebrand
             for $name<K, T $(, $hasher)?>
         where
-            for<'to> K::With<'to>: Sized,
-            for<'to> T::With<'to>: Sized,
+            K: for<'to> SizedUnder<'to>,
+            T: for<'to> SizedUnder<'to>,
         {
             type With<'to> = $name<K::With<'to>, T::With<'to> $(, $hasher)?>;
         }
@@ -201,10 +192,7 @@ unsafe impl<T: Trace, S: 'static> Trace for HashSet<T, S> {
 }
 
 // SAFETY: the same set; its element alone changes its brand.
-unsafe impl<T: Rebrand, S: 'static> Rebrand for HashSet<T, S>
-where
-    for<'to> T::With<'to>: Sized,
-{
+unsafe impl<T: for<'to> SizedUnder<'to>, S: 'static> Rebrand for HashSet<T, S> {
     type With<'to> = HashSet<T::With<'to>, S>;
 }
 
@@ -225,9 +213,9 @@ macro_rules! tuples {
         }
 
         // SAFETY: the same tuple; each member changes its brand.
-        unsafe impl<$($name: Rebrand),+> Rebrand for ($($name,)+)
+        unsafe impl<$($name),+> Rebrand for ($($name,)+)
         where
-            $(for<'to> $name::With<'to>: Sized,)+
+            $($name: for<'to> SizedUnder<'to>,)+
         {
             type With<'to> = ($($name::With<'to>,)+);
         }
