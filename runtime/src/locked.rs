@@ -6,7 +6,7 @@
 
 use crate::collector::Collector;
 use crate::cx::Cx;
-use gc_mark::{Rebrand, Trace, Visitor};
+use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
 use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -79,9 +79,6 @@ unsafe impl<T: Trace> Trace for Locked<T> {
 }
 
 // SAFETY: the data's brand is replaced and nothing else.
-unsafe impl<T: Rebrand> Rebrand for Locked<T>
-where
-    for<'any> T::With<'any>: Sized,
-{
+unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for Locked<T> {
     type With<'to> = Locked<T::With<'to>>;
 }
