@@ -44,3 +44,8 @@ pub use weak::Weak;
 
 #[doc(hidden)]
 pub use gc_mark;
+
+/// The project's own README, so that its example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ProjectReadme;
