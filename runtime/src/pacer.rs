@@ -30,7 +30,7 @@ pub fn goal_bytes(live_bytes: usize, percent: Option<u32>) -> usize {
         .max(share(GOAL_BYTES_MIN))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
 
