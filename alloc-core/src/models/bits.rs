@@ -47,7 +47,8 @@ fn assert_complete(spans: &Spans, found: Option<u32>) {
 /// A span is born beside one that dies. Who finds a head, in either direction, reads a line that
 /// is filled in; the neighbours' bits are kept.
 ///
-/// Kills: `head-before-line`, `relaxed-head`, `relaxed-next`, `relaxed-prev`, `head-by-store`.
+/// Kills: `head-before-line`, `relaxed-head`, `relaxed-next`, `relaxed-prev`, `head-by-store`,
+/// `containing-beyond-the-end`.
 #[test]
 fn heads() {
     model("heads", || {
@@ -72,6 +73,11 @@ fn heads() {
         searcher.join().unwrap();
         assert_eq!(spans.next(0, 3), Some(1), "one head is left");
         assert_eq!(spans.next(2, 3), None);
+        assert_eq!(
+            spans.containing(2),
+            None,
+            "the span before it ends before it"
+        );
     });
 }
 

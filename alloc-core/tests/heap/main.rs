@@ -5,8 +5,8 @@
 mod owner;
 mod twin;
 
-use alloc_core::{FakeSource, SizeClass, ThreadCache};
-use owner::{KINDS, Object, Owner};
+use alloc_core::{FakeSource, SizeClass, ThreadCache, TypeInfo};
+use owner::{KINDS, Object, Owner, kind};
 use twin::{Random, Twin, random_kind};
 
 #[test]
@@ -82,6 +82,31 @@ fn marks_that_were_cleared_never_were() {
         dead,
         "the cleared marks keep nothing alive"
     );
+    twin.check(&owner, random);
+}
+
+/// A cache keeps an entry a kind, in a table that grows and in which kinds collide.
+#[test]
+fn a_cache_serves_hundreds_of_kinds() {
+    let random = &mut Random(13);
+    let owner = Owner::new(FakeSource::new(), 16 << 20).unwrap();
+    let (mut cache, mut twin) = (ThreadCache::new(), Twin::default());
+    let kinds: Vec<&'static TypeInfo> = (0..600)
+        .map(|n| &*Box::leak(Box::new(kind(16 + n % 50, 8))))
+        .collect();
+    for _ in 0..3 {
+        for info in &kinds {
+            let mut object = owner.alloc(&mut cache, info, info.size).unwrap();
+            object.write(1);
+            twin.insert(object);
+        }
+    }
+    assert_eq!(
+        owner.heap.spans_of(kinds[7]).len(),
+        1,
+        "one span serves three objects"
+    );
+    owner.flush(&mut cache);
     twin.check(&owner, random);
 }
 

@@ -118,28 +118,15 @@ impl Twin {
                 assert!(std::ptr::eq(found.info, expected.info));
             }
         }
-        let mut seen = BTreeSet::new();
-        let mut from = 0;
-        while let Some(span) = heap.next_span(from, heap.spans_end()) {
-            let new = |object: NonNull<u8>| {
-                assert!(
-                    seen.insert(object.as_ptr().addr()),
-                    "{object:?} is there twice"
-                );
-            };
-            // SAFETY: nobody allocates or sweeps.
-            unsafe { heap.for_each_object(span, false, new) };
-            from = span + 1;
-        }
         assert!(
-            seen.iter().eq(self.0.keys()),
+            walk(owner, false).iter().eq(self.0.keys()),
             "the spans hold what was allocated"
         );
     }
 
     /// Marks about `percent` of the objects and forgets the others; how many are forgotten.
     pub(crate) fn mark_some(&mut self, owner: &Owner, random: &mut Random, percent: usize) -> u32 {
-        let before = self.0.len();
+        let before: BTreeSet<usize> = self.0.keys().copied().collect();
         self.0.retain(|start, _| {
             let lives = random.below(100) < percent;
             if lives {
@@ -149,6 +136,28 @@ impl Twin {
             }
             lives
         });
-        (before - self.0.len()) as u32
+        assert_eq!(walk(owner, false), before, "marks change no allocation bit");
+        let dead = walk(owner, true);
+        let lost = before.iter().filter(|start| !self.0.contains_key(start));
+        assert!(dead.iter().eq(lost), "what is not marked is dead");
+        dead.len() as u32
     }
+}
+
+/// The objects of all spans, or the dead among them.
+fn walk(owner: &Owner, dead_only: bool) -> BTreeSet<usize> {
+    let heap = &owner.heap;
+    let (mut seen, mut from) = (BTreeSet::new(), 0);
+    while let Some(span) = heap.next_span(from, heap.spans_end()) {
+        let visit = |object: NonNull<u8>| {
+            assert!(
+                seen.insert(object.as_ptr().addr()),
+                "{object:?} is there twice"
+            );
+        };
+        // SAFETY: nobody allocates or sweeps.
+        unsafe { heap.for_each_object(span, dead_only, visit) };
+        from = span + 1;
+    }
+    seen
 }
