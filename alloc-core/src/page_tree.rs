@@ -1,14 +1,15 @@
 //! Where is the first free run of n pages? A radix tree of summaries answers.
 //!
-//! A node tells three lengths of the pages below it: the free run at the beginning, the longest, and
-//! the one at the end. Eight neighbors make a node of the level above, so that a heap of 64 GiB
-//! (16,384 chunks) has six levels and its root is one node. A search descends to the first child
-//! with a long enough run, unless a run *across* children comes before it; that one is known from
-//! the ends and beginnings alone. A change in a chunk is carried up until a level does not change.
+//! A node tells three lengths of the pages below it: the free run at the beginning, the longest,
+//! and the one at the end. Eight neighbors make a node of the level above, so that a heap of 64
+//! GiB (16,384 chunks) has six levels and its root is one node. A search descends to the first
+//! child with a long enough run, unless a run *across* children comes before it; that one is known
+//! from the ends and beginnings alone. A change in a chunk is carried up until a level does not
+//! change.
 //!
-//! The idea, without its packing of a node into a word, is that of the page allocator of Go 1.14 and
-//! later. Room for all nodes is set aside at the beginning: later no call allocates, so that a heap
-//! can serve as the program's allocator.
+//! The idea, without its packing of a node into a word, is that of the page allocator of Go 1.14
+//! and later. Room for all nodes is set aside at the beginning: later no call allocates, so that a
+//! heap can serve as the program's allocator.
 
 use std::ops::RangeInclusive;
 
