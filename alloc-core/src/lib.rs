@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+// In reading order, from the operating system up to the fast path of allocation.
 mod os;
 mod page_alloc;
 mod page_bits;
@@ -9,8 +10,20 @@ mod page_heap;
 mod page_release;
 mod page_tree;
 mod pages;
+
+mod bits;
+mod central;
+mod heap;
+mod refill;
+mod size_class;
+mod span;
+mod thread_cache;
+mod type_info;
+
 mod sync;
 
+pub use bits::Bits;
+pub use heap::{Census, Found, Heap, Swept};
 pub use os::{FakeRegion, FakeSource, Mmap, MmapRegion, PageSource, SourceCall, SourceError};
 pub use page_alloc::PageAlloc;
 pub use page_error::{Exhausted, ReserveError};
@@ -19,3 +32,7 @@ pub use pages::{
     HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
     Taken,
 };
+pub use refill::{NoRefill, Refill};
+pub use size_class::{GRANULE_BYTES, SMALL_BYTES_MAX, SizeClass};
+pub use thread_cache::ThreadCache;
+pub use type_info::{Ops, TypeInfo};
