@@ -268,15 +268,17 @@ impl PageAlloc {
 
     /// The highest releasable run of the chunk at page `base`, among its first `below` pages.
     fn highest_releasable(&self, base: u32, below: u32, pages_max: u32) -> Option<PageRun> {
-        let chunk = &self.chunks[(base / CHUNK_PAGES) as usize];
-        if !chunk.in_use.any_clear_in_both(&chunk.released) {
-            return None;
-        }
+        let index = (base / CHUNK_PAGES) as usize;
         let unit = if base < self.huge_from {
             self.granule
         } else {
             HUGE_PAGES
         };
+        // The summaries lie side by side: most chunks are passed over without loading their bits.
+        let chunk = &self.chunks[index];
+        if self.tree.chunk(index).max < unit || !chunk.in_use.any_clear_in_both(&chunk.released) {
+            return None;
+        }
         let releasable = |at: u32| {
             chunk.in_use.count_set(at, unit) == 0 && chunk.released.count_set(at, unit) < unit
         };

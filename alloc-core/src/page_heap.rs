@@ -129,7 +129,9 @@ impl<S: PageSource> PageHeap<S> {
         };
         let (mut bytes, bytes_min) = (rounded(heap_bytes), rounded(heap_bytes_min));
         loop {
-            let metadata = metadata_bytes(bytes).div_ceil(PAGE_BYTES) * PAGE_BYTES;
+            let metadata = metadata_bytes(bytes)
+                .checked_next_multiple_of(PAGE_BYTES)
+                .unwrap_or(usize::MAX);
             match reserve(&source, bytes, metadata) {
                 Ok(region) => {
                     let mut pages = PageAlloc::new((bytes >> PAGE_SHIFT) as u32);

@@ -15,8 +15,16 @@ use std::ops::RangeInclusive;
 
 use crate::page_bits::CHUNK_PAGES;
 
+/// log2 of [`FAN_OUT`].
+const FAN_OUT_SHIFT: usize = 3;
+
 /// Nodes that make one of the level above.
-const FAN_OUT: usize = 8;
+const FAN_OUT: usize = 1 << FAN_OUT_SHIFT;
+
+/// Chunks below a node of a level.
+const fn chunks_below(level: usize) -> usize {
+    1 << (level * FAN_OUT_SHIFT)
+}
 
 /// The lengths in pages of the free runs of some pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,14 +110,14 @@ impl SummaryTree {
 
     /// The pages of a node; the last of a level may have fewer than its neighbors.
     fn pages(&self, level: usize, index: usize) -> u32 {
-        let span = FAN_OUT.pow(level as u32);
+        let span = chunks_below(level);
         let chunks = self.levels[0].len() - index * span;
         chunks.min(span) as u32 * CHUNK_PAGES
     }
 
     /// The first page of a node.
     fn first_page(level: usize, index: usize) -> u32 {
-        (index * FAN_OUT.pow(level as u32)) as u32 * CHUNK_PAGES
+        (index * chunks_below(level)) as u32 * CHUNK_PAGES
     }
 
     /// The nodes below a node.

@@ -86,6 +86,16 @@ fn a_range_whose_metadata_has_no_memory_is_halved_too() {
 }
 
 #[test]
+fn sizes_beyond_all_addresses_are_refused() {
+    let most = usize::MAX;
+    let error = PageHeap::new(FakeSource::new(), 4 * MIB, 4 * MIB, |_| most).expect_err("no");
+    assert_eq!(error.cause().call(), SourceCall::Reserve);
+    let metadata = |bytes| if bytes > 8 * MIB { most } else { bytes / 64 };
+    let heap = PageHeap::new(FakeSource::new(), 32 * MIB, 4 * MIB, metadata);
+    assert_eq!(heap.expect("eight MiB need little").heap_bytes(), 8 * MIB);
+}
+
+#[test]
 fn pages_are_committed_before_use_and_zero_after_release() {
     let (source, heap) = fake_heap(4 * MIB);
     let taken = heap.take(3).expect("an empty heap has three pages");

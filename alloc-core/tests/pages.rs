@@ -220,7 +220,7 @@ fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_fr
                 }
             }
         }
-        if step % 16 == 0 {
+        if step % 50 == 0 {
             let runs: Vec<PageRun> = flying.iter().map(|(run, _)| *run).collect();
             agree(&pages, &naive, &runs);
         }
