@@ -210,10 +210,7 @@ impl Core {
             due
         };
         if due > 0 {
-            let space = SweepPort {
-                core: self,
-                keep_empty: false,
-            };
+            let space = SweepPort::freeing(self);
             let progress = self
                 .sweeper
                 .sweep_batch(&space, Glue::Without, due as usize);
@@ -226,10 +223,7 @@ impl Core {
     /// One step of the background thread: spans without drop glue first, which are quick and let
     /// the trigger be set, then the others.
     pub(crate) fn sweep_step(&self) -> Step {
-        let space = SweepPort {
-            core: self,
-            keep_empty: false,
-        };
+        let space = SweepPort::freeing(self);
         let quick = self
             .sweeper
             .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS * 16);
@@ -250,10 +244,7 @@ impl Core {
     /// Sweeps all that is left, drop glue included, and waits for those who sweep.
     pub(crate) fn finish_sweep(&self) {
         if !self.sweeper.is_done() {
-            let space = SweepPort {
-                core: self,
-                keep_empty: false,
-            };
+            let space = SweepPort::freeing(self);
             self.sweeper.finish(&space);
         }
         self.report();

@@ -156,7 +156,7 @@ impl<C: Collector> Shared<C> {
     pub(crate) fn retire(&self, state: &Arc<State<Local>>) {
         self.core.world.enter(state);
         // SAFETY: inside, and the mutator is being dropped, so nobody else uses its local.
-        unsafe { state.with_local(|local| self.core.flush(local)) };
+        self.core.flush(&mut *unsafe { state.local() });
         self.core.world.leave(state);
         self.core.world.unregister(state);
     }
