@@ -184,8 +184,7 @@ impl Marker {
             // The last round was aborted, and dropped instead of finished.
             self.clear();
         }
-        self.each_local()
-            .for_each(|local| local.counts = Outcome::default());
+        self.each_local().for_each(Local::begin);
         self.common.reset();
         Round { marker: self, task }
     }

@@ -20,7 +20,7 @@ use crate::sync::Deque;
 use crate::trace::{Kind, Object};
 
 /// Open packets of a worker at most. A power of two: indices are masked.
-const SLOTS: usize = 64;
+const SLOTS: usize = if cfg!(heapwright_loom) { 8 } else { 64 };
 /// Slots in which a kind may sit, from its home on.
 const PROBES: usize = 8;
 /// A slot with at most so many objects may be taken over by another kind.

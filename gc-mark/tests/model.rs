@@ -19,7 +19,11 @@ fn mark_shared(marker: &mut Marker, heap: &Heap, threads: usize, step: Option<us
         for index in 0..threads {
             let round = &round;
             scope.spawn(move || match step {
-                Some(step) if index > 0 => while !round.run_some(index, step) {},
+                Some(step) if index > 0 => {
+                    while !round.run_some(index, step) {
+                        thread::yield_now();
+                    }
+                }
                 _ => round.run(index),
             });
         }
@@ -86,8 +90,8 @@ fn check(heap: &Heap) {
 
 #[test]
 fn random_graphs_of_several_kinds() {
-    for seed in 1..6 {
-        check(&random_graph(30_000, 10, 4, seed));
+    for seed in 1..4 {
+        check(&random_graph(12_000, 10, 4, seed));
         check(&random_graph(500, 20, 3, seed));
     }
 }
@@ -102,7 +106,7 @@ fn empty_and_tiny_heaps() {
 #[test]
 fn more_kinds_than_open_packets() {
     for kinds in [64, 65, 100, 5000] {
-        check(&random_graph(40_000, kinds, 4, kinds as u64));
+        check(&random_graph(15_000, kinds, 4, kinds as u64));
     }
 }
 
