@@ -163,7 +163,7 @@ fn baseline(trial: &Trial<'_>, exam: &Exam) -> Result<Option<String>> {
         Run::Passed(0) => Some("runs no test: the filter matches none".to_owned()),
         Run::Passed(_) => None,
         Run::Failed(how) => Some(format!("{how}, see {}", trial.log(&log))),
-        Run::TimedOut => Some("hangs".to_owned()),
+        Run::TimedOut => Some(format!("does not end in {} s", trial.timeout.as_secs())),
     })
 }
 
