@@ -56,30 +56,13 @@ impl Trial<'_> {
     /// Builds the exam's test target from the copy as it stands.
     pub(crate) fn build(&self, exam: &Exam, log: &str) -> Result<Build> {
         let mut command = cargo(self.workspace);
+        self.set_build(exam, &mut command);
         command
             .current_dir(&self.tree.root)
-            .env("CARGO_INCREMENTAL", "1");
-        command.args([
-            "test",
-            "--no-run",
-            "--message-format=json-render-diagnostics",
-        ]);
-        command.args(["-p", &exam.package]);
-        match exam.kind {
-            Kind::Loom => {
-                with_loom(&mut command);
-                command.args(["--profile", "loom", "--features", "loom"]);
-                command.env(
-                    "CARGO_TARGET_DIR",
-                    self.workspace.target.join("mutants/loom"),
-                );
-            }
-            Kind::Test => {
-                command.env(
-                    "CARGO_TARGET_DIR",
-                    self.workspace.target.join("mutants/test"),
-                );
-            }
+            .args(["test", "--no-run", "-p", &exam.package])
+            .arg("--message-format=json-render-diagnostics");
+        if exam.kind == Kind::Loom {
+            command.args(["--profile", "loom", "--features", "loom"]);
         }
         match exam.test.as_str() {
             "lib" => command.arg("--lib"),
@@ -101,16 +84,20 @@ impl Trial<'_> {
     /// Runs the exam's tests in a built binary.
     pub(crate) fn run(&self, exam: &Exam, binary: &Binary, log: &str) -> Result<Run> {
         let name = format!("{log}-run");
+        let output = self.create_log(&name)?;
         let mut command = Command::new(&binary.path);
         without_loom_limits(&mut command);
+        // A test that itself calls cargo, as one of programs that must not compile does, is to
+        // build where we do.
+        self.set_build(exam, &mut command);
         command
             .arg(&exam.filter)
             .current_dir(&binary.folder)
             .env("CARGO_MANIFEST_DIR", &binary.folder)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
-            .stdout(self.create_log(&name)?)
-            .stderr(Stdio::null());
+            .stderr(output.try_clone()?)
+            .stdout(output);
         match wait(&mut command, self.timeout)? {
             None => Ok(Run::TimedOut),
             Some(status) => {
@@ -118,6 +105,20 @@ impl Trial<'_> {
                 Ok(judge(status, &String::from_utf8_lossy(&output)))
             }
         }
+    }
+
+    /// Sets what decides how and where cargo builds.
+    fn set_build(&self, exam: &Exam, command: &mut Command) {
+        let folder = match exam.kind {
+            Kind::Loom => {
+                with_loom(command);
+                "mutants/loom"
+            }
+            Kind::Test => "mutants/test",
+        };
+        command
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_TARGET_DIR", self.workspace.target.join(folder));
     }
 
     /// Where to look for what a build and a run said.
