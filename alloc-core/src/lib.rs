@@ -7,6 +7,7 @@ mod page_alloc;
 mod page_bits;
 mod page_error;
 mod page_heap;
+mod page_release;
 mod page_tree;
 mod pages;
 
@@ -30,9 +31,10 @@ pub use inspect::{Census, Found};
 pub use os::{FakeRegion, FakeSource, Mmap, MmapRegion, PageSource, SourceCall, SourceError};
 pub use page_alloc::PageAlloc;
 pub use page_error::{Exhausted, ReserveError};
-pub use page_heap::{PageHeap, PageStats};
+pub use page_heap::PageHeap;
 pub use pages::{
-    HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, Taken,
+    HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
+    Taken,
 };
 pub use reclaim::Swept;
 pub use refill::{NoRefill, Refill};
