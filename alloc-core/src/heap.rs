@@ -30,11 +30,11 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// `central` of a span that holds one large object.
-const NO_CENTRAL: u32 = u32::MAX;
+pub(crate) const NO_CENTRAL: u32 = u32::MAX;
 /// The address from which on a heap counts as large: a huge page of mark bits stands for 256 MiB,
 /// so asking earlier would cost a small heap more memory than it holds.
 const METADATA_HUGE_FROM: usize = 64 << 20;
-const PAGE_GRANULES: usize = PAGE_BYTES / GRANULE_BYTES;
+pub(crate) const PAGE_GRANULES: usize = PAGE_BYTES / GRANULE_BYTES;
 
 /// A heap of typed spans.
 pub struct Heap<S: PageSource> {
@@ -58,41 +58,6 @@ unsafe impl<S: PageSource> Sync for Heap<S> {}
 struct Registry {
     by_key: HashMap<(usize, SizeClass), u32>,
     centrals: Vec<Arc<Central>>,
-}
-
-/// What sweeping a span came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Slots that became free.
-    pub freed_objects: u32,
-    /// Their bytes.
-    pub freed_bytes: usize,
-    /// Nothing is left: the caller retires the span and then calls [`Heap::free_span`].
-    pub span_empty: bool,
-}
-
-/// An object that an address leads to.
-#[derive(Clone, Copy, Debug)]
-pub struct Found {
-    /// The object's address.
-    pub start: NonNull<u8>,
-    /// Bytes of its slot.
-    pub slot_bytes: usize,
-    /// What it is.
-    pub info: &'static TypeInfo,
-}
-
-/// The spans of one type and size class, counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Census {
-    /// The type.
-    pub info: &'static TypeInfo,
-    /// Bytes of a slot; of a large object, of its pages.
-    pub slot_bytes: usize,
-    /// Spans.
-    pub spans: usize,
-    /// Slots in use, as last counted: what is being allocated from counts as it was when taken.
-    pub objects: usize,
 }
 
 /// Rounds up to a cache line, so that each array of metadata begins on one.
@@ -207,7 +172,13 @@ impl<S: PageSource> Heap<S> {
         registry.centrals[found as usize].clone()
     }
 
-    fn centrals(&self) -> Vec<Arc<Central>> {
+    /// The central with that index.
+    pub(crate) fn registered(&self, central: u32) -> Arc<Central> {
+        lock(&self.registry).centrals[central as usize].clone()
+    }
+
+    /// All centrals.
+    pub(crate) fn centrals(&self) -> Vec<Arc<Central>> {
         lock(&self.registry).centrals.clone()
     }
 
@@ -328,206 +299,5 @@ impl<S: PageSource> Heap<S> {
     #[inline]
     pub fn info(&self, span: u32) -> Option<&'static TypeInfo> {
         self.spans.info(span)
-    }
-
-    /// Lets the marks of a span become its allocation bits, and clears the marks.
-    ///
-    /// The caller publishes the generation afterwards, or, if the span is empty and of no use to
-    /// it, publishes 0 and frees the span. A large object that is dead leaves an empty span that
-    /// is of no use to anyone. A few nanoseconds for 8 KiB.
-    ///
-    /// # Safety
-    ///
-    /// * The caller holds the claim on the span's sweep, and nobody owns the span.
-    /// * Marking has ended: what is not marked is unreachable, and its drop glue has run.
-    pub unsafe fn sweep(&self, span: u32) -> Swept {
-        let class = self.spans.class(span);
-        let pages = self.spans.pages(span);
-        let words = if class.is_some() {
-            pages * PAGE_WORDS
-        } else {
-            1
-        };
-        let first = (span * PAGE_WORDS) as usize;
-        let live = self.allocs.become_marks(&self.marks, first, words as usize);
-        let freed_objects = self.spans.live(span) - live;
-        self.spans.set_live(span, live);
-        let slot_bytes = class.map_or(pages as usize * PAGE_BYTES, SizeClass::bytes);
-        let freed_bytes = freed_objects as usize * slot_bytes;
-        Swept {
-            freed_objects,
-            freed_bytes,
-            span_empty: live == 0,
-        }
-    }
-
-    /// Gives the pages of an empty span back to the page heap.
-    ///
-    /// # Safety
-    ///
-    /// * The caller claimed the span's sweep, found it empty, and published generation 0 as the
-    ///   claim's end.
-    /// * Nobody frees it a second time.
-    pub unsafe fn free_span(&self, span: u32) {
-        let pages = self.spans.pages(span);
-        let central = self.spans.central(span);
-        if central != NO_CENTRAL {
-            self.registered(central).remove(&self.spans, span);
-        }
-        self.spans.bury(span);
-        // SAFETY: the run came from `alloc` for this span; it is empty and unlisted, so nobody
-        // uses its memory, and this is the only call for it (precondition).
-        unsafe {
-            self.pages.free(PageRun {
-                start: span,
-                count: pages,
-            })
-        }
-    }
-
-    fn registered(&self, central: u32) -> Arc<Central> {
-        lock(&self.registry).centrals[central as usize].clone()
-    }
-
-    /// Offers a swept span with free slots to allocators that may have passed it by.
-    pub fn offer(&self, span: u32) {
-        let (central, class) = (self.spans.central(span), self.spans.class(span));
-        let free = class.is_some_and(|class| self.spans.live(span) < class.slots());
-        if free && central != NO_CENTRAL {
-            self.registered(central).offer(&self.spans, span);
-        }
-    }
-
-    /// A new cycle of sweeping: every span is a candidate for allocation again.
-    ///
-    /// # Panics
-    ///
-    /// Never; but the caller makes sure that no cache holds a span (all were flushed).
-    pub fn rewind(&self) {
-        self.centrals().iter().for_each(|central| central.rewind());
-    }
-
-    /// Forgets every mark, as if the marking had not been.
-    ///
-    /// # Safety
-    ///
-    /// Nobody marks or sweeps meanwhile.
-    pub unsafe fn clear_marks(&self) {
-        let mut from = 0;
-        while let Some(span) = self.next_span(from, self.spans_end()) {
-            let pages = self.spans.pages(span);
-            let first = (span * PAGE_WORDS) as usize;
-            let words = if self.spans.class(span).is_some() {
-                pages * PAGE_WORDS
-            } else {
-                1
-            };
-            (first..first + words as usize).for_each(|word| self.marks.store_word(word, 0));
-            from = span + pages;
-        }
-    }
-
-    /// Calls `visit` with each object of the span that is allocated and, if `dead_only`, not
-    /// marked.
-    ///
-    /// # Safety
-    ///
-    /// The span's bits keep still: the caller holds its claim, or nobody allocates or sweeps.
-    pub unsafe fn for_each_object(
-        &self,
-        span: u32,
-        dead_only: bool,
-        mut visit: impl FnMut(NonNull<u8>),
-    ) {
-        let large = self.spans.class(span).is_none();
-        let words = if large {
-            1
-        } else {
-            self.spans.pages(span) * PAGE_WORDS
-        };
-        let first = (span * PAGE_WORDS) as usize;
-        for index in first..first + words as usize {
-            let skip = if dead_only { self.marks.word(index) } else { 0 };
-            let mut word = self.allocs.word(index) & !skip;
-            while word != 0 {
-                let granule = index * 64 + word.trailing_zeros() as usize;
-                word &= word - 1;
-                // SAFETY: a granule of a span lies in the reserved range.
-                visit(unsafe { self.base.add(granule * GRANULE_BYTES) });
-            }
-        }
-    }
-
-    /// The object that `address` points to or into, if it is allocated.
-    ///
-    /// # Safety
-    ///
-    /// Nobody allocates or sweeps meanwhile (else the answer may be out of date, and a word that
-    /// was taken counts as allocated).
-    pub unsafe fn object_containing(&self, address: usize) -> Option<Found> {
-        let offset = address.wrapping_sub(self.base.as_ptr().addr());
-        if offset >= self.pages.heap_bytes() {
-            return None;
-        }
-        let span = self.spans.containing((offset / PAGE_BYTES) as u32)?;
-        let info = self.spans.info(span)?;
-        let slot_bytes = match self.spans.class(span) {
-            Some(class) => class.bytes(),
-            None => self.spans.pages(span) as usize * PAGE_BYTES,
-        };
-        let into = offset - span as usize * PAGE_BYTES;
-        let start_granule = span as usize * PAGE_GRANULES + into / slot_bytes * slot_bytes / 16;
-        // The tail of a span that is too short for a slot has no start bit, so the test refuses it.
-        if !self.allocs.test(start_granule) {
-            return None;
-        }
-        // SAFETY: in the reserved range, as the offset was.
-        let start = unsafe { self.base.add(start_granule * GRANULE_BYTES) };
-        Some(Found {
-            start,
-            slot_bytes,
-            info,
-        })
-    }
-
-    /// Counts spans and objects by type and size class. Linear in the number of spans.
-    pub fn census(&self) -> Vec<Census> {
-        let mut rows: HashMap<(usize, usize), Census> = HashMap::new();
-        let end = self.spans_end();
-        let mut from = 0;
-        while let Some(span) = self.next_span(from, end) {
-            let pages = self.spans.pages(span);
-            from = span + pages.max(1);
-            let Some(info) = self.spans.info(span) else {
-                continue;
-            };
-            let slot_bytes = match self.spans.class(span) {
-                Some(class) => class.bytes(),
-                None => pages as usize * PAGE_BYTES,
-            };
-            let row = rows
-                .entry((std::ptr::from_ref(info).addr(), slot_bytes))
-                .or_insert(Census {
-                    info,
-                    slot_bytes,
-                    spans: 0,
-                    objects: 0,
-                });
-            row.spans += 1;
-            row.objects += self.spans.live(span) as usize;
-        }
-        rows.into_values().collect()
-    }
-
-    /// The spans of `info` with small objects, in no order; none is made or freed meanwhile only
-    /// if the caller sees to it.
-    pub fn spans_of(&self, info: &'static TypeInfo) -> Vec<u32> {
-        let mut spans = Vec::new();
-        for central in self.centrals() {
-            if std::ptr::eq(central.info, info) {
-                central.for_each(|span| spans.push(span));
-            }
-        }
-        spans
     }
 }

@@ -4,7 +4,7 @@
 // So that what `#[derive(Trace)]` writes is right in this crate as in any other.
 extern crate self as runtime;
 
-// In reading order: what a program holds, then how cycles run, then what is below.
+// What a program holds.
 mod cell;
 mod cx;
 mod gc;
@@ -14,6 +14,7 @@ mod repr;
 mod root;
 mod weak;
 
+// How cycles run.
 mod collector;
 mod cycle;
 pub mod pacer;
@@ -21,6 +22,7 @@ mod stats;
 mod stop_the_world;
 mod trace_line;
 
+// What is below.
 mod ports;
 pub mod raw;
 mod sync;
@@ -42,3 +44,8 @@ pub use weak::Weak;
 
 #[doc(hidden)]
 pub use gc_mark;
+
+/// The project's own README, so that its example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ProjectReadme;
