@@ -16,6 +16,7 @@
 
 use crate::pacer;
 use crate::ports::refill::RefillPort;
+use crate::ports::scavenge;
 use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
 use crate::raw::object_type::ops;
@@ -27,10 +28,11 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
 use gc_sweep::{Debt, Glue, Step, Sweeper};
+use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
@@ -68,6 +70,8 @@ pub(crate) struct Core {
     trigger_bytes: AtomicUsize,
     percent: AtomicUsize,
     debt: Mutex<Option<Owed>>,
+    /// The thread that gives memory back, where the system granted one.
+    scavenger: OnceLock<Worker>,
     /// The last cycle, until its sweep is over and its line is written.
     pub(crate) unreported: Mutex<Option<CycleStats>>,
 }
@@ -92,10 +96,20 @@ impl Core {
             trigger_bytes: AtomicUsize::new(usize::MAX),
             percent: AtomicUsize::new(PERCENT_OFF),
             debt: Mutex::default(),
+            scavenger: OnceLock::new(),
             unreported: Mutex::default(),
         };
         core.set_percent(percent);
         core
+    }
+
+    /// Starts giving memory back in the background.
+    pub(crate) fn start_scavenger(self: &Arc<Self>) {
+        if let Some(worker) = scavenge::spawn(self) {
+            // Set once: a heap is started once.
+            let _ = self.scavenger.set(worker);
+            self.repace();
+        }
     }
 
     /// Memory for an object, uninitialised; its slot counts as allocated.
@@ -149,6 +163,14 @@ impl Core {
         let goal_bytes = pacer::goal_bytes(self.live_bytes(), percent);
         // Relaxed: a figure; an allocator that reads the old one triggers once too often.
         self.trigger_bytes.store(goal_bytes, Ordering::Relaxed);
+        if let Some(scavenger) = self.scavenger.get() {
+            let in_use = self.heap.pages().stats().in_use_bytes;
+            scavenger.set_goal(pacer::goal_pages_bytes(
+                goal_bytes,
+                self.live_bytes(),
+                in_use,
+            ));
+        }
     }
 
     /// No cycle is wanted until the next [`Self::repace`].
