@@ -6,10 +6,10 @@
 //!
 //! What others ask of it is one record under a mutex, the *request*: the goal, and two flags.
 //!
-//! | flag       | meaning                         | set by                     | cleared by        |
-//! |------------|---------------------------------|----------------------------|-------------------|
-//! | `told`     | goal or heap may have changed   | `set_goal`, `set_limit`, `wake` | the thread, as it reads the goal |
-//! | `stopping` | the thread must end             | the drop of the handle     | nobody            |
+//! | flag       | meaning                       | set by            | cleared by               |
+//! |------------|-------------------------------|-------------------|--------------------------|
+//! | `told`     | goal or heap may have changed | `Shared::tell`    | the thread, as it reads  |
+//! | `stopping` | the thread must end           | the handle's drop | nobody                   |
 //!
 //! *No wake-up is lost.* The thread clears `told` in the same critical section in which it reads
 //! the goal, *before* it looks at the heap; and it sleeps only if it finds both flags clear under
