@@ -104,8 +104,8 @@ pub(crate) fn run<C: Collector>(
         mutator
             .collect()
             .map_err(|error| anyhow!("the collection after the drop: {error}"))?;
+        moments.push(moment("half dropped, collected", heap));
     }
-    moments.push(moment("half dropped, collected", heap));
     timeline.watch(options.watch);
     moments.push(moment("a while later", heap));
     let released_at_end_bytes = heap.release_os_memory() as u64;
