@@ -34,6 +34,8 @@ pub(crate) const NO_CENTRAL: u32 = u32::MAX;
 /// The address from which on a heap counts as large: a huge page of mark bits stands for 256 MiB,
 /// so asking earlier would cost a small heap more memory than it holds.
 const METADATA_HUGE_FROM: usize = 64 << 20;
+/// Pages that a central grows by at once, at the most (or one span, if that is more).
+const GROWTH_PAGES_MAX: u32 = 32;
 pub(crate) const PAGE_GRANULES: usize = PAGE_BYTES / GRANULE_BYTES;
 
 /// A heap of typed spans.
@@ -201,20 +203,26 @@ impl<S: PageSource> Heap<S> {
         Ok(run)
     }
 
-    /// A fresh span, owned by the caller.
-    pub(crate) fn new_span(&self, central: &Central, generation: u32) -> Result<u32, Exhausted> {
+    /// Fresh spans for a central that has no free slot left: one that the caller owns, and
+    /// candidates. A central grows by an eighth, so that a large one asks for pages seldom.
+    pub(crate) fn grow(&self, central: &Central, generation: u32) -> Result<u32, Exhausted> {
         let pages = central.class.pages();
-        let run = self.alloc_pages(pages)?;
-        let class = Some(central.class);
+        let wanted = (central.len() as u32 / 8).clamp(1, GROWTH_PAGES_MAX.div_ceil(pages));
+        let run = match self.alloc_pages(wanted * pages) {
+            Ok(run) => run,
+            Err(_) if wanted > 1 => self.alloc_pages(pages)?,
+            Err(exhausted) => return Err(exhausted),
+        };
         let birth = Birth {
             info: central.info,
-            class,
+            class: Some(central.class),
             pages,
             central: central.index,
             generation,
         };
-        self.spans.birth(run.start, birth);
-        central.add(&self.spans, run.start);
+        let spans = (run.start..run.end()).step_by(pages as usize);
+        spans.clone().for_each(|span| self.spans.birth(span, birth));
+        central.add(&self.spans, spans);
         Ok(run.start)
     }
 

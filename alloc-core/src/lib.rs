@@ -36,7 +36,7 @@ pub use pages::{
     HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
     Taken,
 };
-pub use reclaim::Swept;
+pub use reclaim::{Burials, Swept};
 pub use refill::{NoRefill, Refill};
 pub use size_class::{GRANULE_BYTES, SMALL_BYTES_MAX, SizeClass};
 pub use thread_cache::ThreadCache;

@@ -184,6 +184,7 @@ impl Marker {
             // The last round was aborted, and dropped instead of finished.
             self.clear();
         }
+        self.each_local().for_each(Local::begin);
         self.common.reset();
         Round { marker: self, task }
     }

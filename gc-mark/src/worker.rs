@@ -18,7 +18,7 @@ use crate::open::Open;
 use crate::packet::Work;
 use crate::port::{ObjectModel, Roots};
 use crate::sync::{AtomicUsize, Deque, Mutex, Ordering, PoisonError, Steal, Stealer, wait};
-use crate::termination::{Rest, Termination};
+use crate::termination::{Rest, Termination, Word};
 use crate::trace::{Kind, Object};
 use crate::tracer::{Alone, Shared, Sharing, Tracer};
 
@@ -64,6 +64,13 @@ impl Local {
 
     pub(crate) fn queue(&mut self, work: Work) {
         self.deque.push(work);
+    }
+
+    /// Prepares for a round: what an earlier one left goes where the other workers see it, since
+    /// this one may never be run.
+    pub(crate) fn begin(&mut self) {
+        self.counts = Outcome::default();
+        self.open.flush(1, &self.deque);
     }
 
     /// Whether nothing is queued here.
@@ -138,15 +145,19 @@ impl Common {
             .take()
     }
 
-    fn queues_empty(&self) -> bool {
-        self.stealers.iter().all(Stealer::is_empty)
+    /// The deques of the workers other than `index`, beginning with its neighbor's.
+    fn others(&self, index: usize) -> impl Iterator<Item = &Stealer<Work>> {
+        let workers = self.stealers.len();
+        (1..workers).map(move |distance| &self.stealers[(index + distance) % workers])
     }
 
-    /// Steals one item, beginning with the neighbor.
+    fn others_empty(&self, index: usize) -> bool {
+        self.others(index).all(Stealer::is_empty)
+    }
+
+    /// Steals one item.
     fn steal(&self, local: &mut Local) -> Option<Work> {
-        let others = self.stealers.len();
-        for distance in 1..others + 1 {
-            let victim = &self.stealers[(local.index + distance) % others];
+        for victim in self.others(local.index) {
             loop {
                 match victim.steal() {
                     Steal::Success(work) => {
@@ -159,6 +170,28 @@ impl Common {
             }
         }
         None
+    }
+
+    /// A worker found nothing anywhere.
+    fn rest(&self, word: Word, local: &Local, stay: bool) -> Rest {
+        self.termination
+            .rest(word, stay, || self.others_empty(local.index))
+    }
+
+    /// A worker rests until there may be work again, or (false) the round is over.
+    fn wait_for_work(&self, local: &Local) -> bool {
+        let mut waits = 0;
+        loop {
+            let word = self.termination.look();
+            if word.is_over() {
+                return false;
+            }
+            if word.busy() == 0 || !self.others_empty(local.index) {
+                return self.termination.wake(word);
+            }
+            wait(waits);
+            waits = waits.saturating_add(1);
+        }
     }
 
     /// Calls into a port: false, and the round aborted, if that panics.
@@ -180,6 +213,9 @@ impl Common {
 
     /// The next root job.
     fn job(&self, jobs: &Range<usize>) -> Option<usize> {
+        if jobs.is_empty() {
+            return None;
+        }
         // Relaxed: only hands out numbers; what a job's roots lead to is published by queues.
         let job = self.jobs_taken.fetch_add(1, Ordering::Relaxed);
         jobs.contains(&job).then_some(job)
@@ -259,42 +295,23 @@ where
         }
         if goal.is_some_and(|goal| local.counts.objects >= goal) {
             local.open.flush(1, &local.deque);
-            common.termination.quit();
+            common.termination.quit(word);
             return false;
         }
         let work = local
             .next(word.anyone_resting())
             .or_else(|| common.steal(local));
         let Some(work) = work else {
-            match common
-                .termination
-                .rest(goal.is_none(), || common.queues_empty())
-            {
+            match common.rest(word, local, goal.is_none()) {
                 Rest::Over => return true,
                 Rest::WorkLeft => continue,
                 Rest::Left if goal.is_some() => return false,
-                Rest::Left if wait_for_work(common) => continue,
+                Rest::Left if common.wait_for_work(local) => continue,
                 Rest::Left => return true,
             }
         };
         if !common.guard(|| Tracer::<M, Shared>::new(task.model, local).run(work)) {
             return true;
         }
-    }
-}
-
-/// A worker rests until there may be work again, or (false) the round is over.
-fn wait_for_work(common: &Common) -> bool {
-    let mut waits = 0;
-    loop {
-        let word = common.termination.look();
-        if word.is_over() {
-            return false;
-        }
-        if word.busy() == 0 || !common.queues_empty() {
-            return common.termination.wake();
-        }
-        wait(waits);
-        waits = waits.saturating_add(1);
     }
 }

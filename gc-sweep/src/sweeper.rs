@@ -184,7 +184,7 @@ impl Sweeper {
                     continue;
                 }
             }
-            let Some(entered) = self.state.enter() else {
+            let Some(entered) = self.state.enter(now) else {
                 continue;
             };
             let _visit = Visit(self);

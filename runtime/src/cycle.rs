@@ -121,9 +121,10 @@ impl<'a> Session<'a> {
             dirty: false,
             swept: false,
         };
-        // SAFETY: the world is stopped, by this thread, which uses one local at a time.
-        core.world
-            .for_each(|state| unsafe { state.with_local(|local| core.flush(local)) });
+        core.world.for_each(|state| {
+            // SAFETY: the world is stopped, by this thread, which uses one local at a time.
+            core.flush(&mut *unsafe { state.local() });
+        });
         stopped.cycle.before_bytes = core.live_bytes();
         Ok(act(&mut stopped))
     }

@@ -68,7 +68,7 @@ pub(crate) struct ProtocolCell<T> {
     value: loom::cell::UnsafeCell<T>,
 }
 
-// SAFETY: the value moves between threads, never is it shared: `with_mut` demands exclusion.
+// SAFETY: the value moves between threads, never is it shared: `lend` demands exclusion.
 unsafe impl<T: Send> Sync for ProtocolCell<T> {}
 
 impl<T> ProtocolCell<T> {
@@ -80,21 +80,56 @@ impl<T> ProtocolCell<T> {
         Self { value }
     }
 
-    /// Lends the value to `run`.
+    /// Lends the value.
     ///
     /// # Safety
     ///
-    /// No other call on this cell runs meanwhile, on another thread or further up this one, and
-    /// its end happens before this call.
-    #[inline]
-    pub(crate) unsafe fn with_mut<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+    /// No other loan of this cell's value overlaps with this one, on another thread or further up
+    /// this one, and its end happens before this loan's beginning.
+    #[inline(always)]
+    pub(crate) unsafe fn lend(&self) -> Lent<'_, T> {
+        Lent {
+            #[cfg(not(heapwright_loom))]
+            // SAFETY: exclusive, by this function's precondition.
+            value: unsafe { &mut *self.value.get() },
+            #[cfg(heapwright_loom)]
+            value: self.value.get_mut(),
+            #[cfg(heapwright_loom)]
+            of: std::marker::PhantomData,
+        }
+    }
+}
+
+/// A loan of a [`ProtocolCell`]'s value; under the model, loom watches for overlaps.
+pub(crate) struct Lent<'a, T> {
+    #[cfg(not(heapwright_loom))]
+    value: &'a mut T,
+    #[cfg(heapwright_loom)]
+    value: loom::cell::MutPtr<T>,
+    #[cfg(heapwright_loom)]
+    of: std::marker::PhantomData<&'a mut T>,
+}
+
+impl<T> std::ops::Deref for Lent<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
         #[cfg(not(heapwright_loom))]
-        // SAFETY: exclusive, by this function's precondition.
-        return run(unsafe { &mut *self.value.get() });
+        return self.value;
         #[cfg(heapwright_loom)]
-        return self.value.with_mut(|value| {
-            // SAFETY: exclusive, by this function's precondition; loom checks it.
-            run(unsafe { &mut *value })
-        });
+        // SAFETY: exclusive while the loan lasts, by `lend`'s precondition.
+        return unsafe { self.value.deref() };
+    }
+}
+
+impl<T> std::ops::DerefMut for Lent<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        #[cfg(not(heapwright_loom))]
+        return self.value;
+        #[cfg(heapwright_loom)]
+        // SAFETY: exclusive while the loan lasts, by `lend`'s precondition.
+        return unsafe { self.value.deref() };
     }
 }

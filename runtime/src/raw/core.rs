@@ -16,6 +16,7 @@
 
 use crate::pacer;
 use crate::ports::refill::RefillPort;
+use crate::ports::scavenge;
 use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
 use crate::raw::object_type::ops;
@@ -27,10 +28,11 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
 use gc_sweep::{Debt, Glue, Step, Sweeper};
+use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
@@ -68,6 +70,8 @@ pub(crate) struct Core {
     trigger_bytes: AtomicUsize,
     percent: AtomicUsize,
     debt: Mutex<Option<Owed>>,
+    /// The thread that gives memory back, where the system granted one.
+    scavenger: OnceLock<Worker>,
     /// The last cycle, until its sweep is over and its line is written.
     pub(crate) unreported: Mutex<Option<CycleStats>>,
 }
@@ -92,10 +96,20 @@ impl Core {
             trigger_bytes: AtomicUsize::new(usize::MAX),
             percent: AtomicUsize::new(PERCENT_OFF),
             debt: Mutex::default(),
+            scavenger: OnceLock::new(),
             unreported: Mutex::default(),
         };
         core.set_percent(percent);
         core
+    }
+
+    /// Starts giving memory back in the background.
+    pub(crate) fn start_scavenger(self: &Arc<Self>) {
+        if let Some(worker) = scavenge::spawn(self) {
+            // Set once: a heap is started once.
+            let _ = self.scavenger.set(worker);
+            self.repace();
+        }
     }
 
     /// Memory for an object, uninitialised; its slot counts as allocated.
@@ -149,6 +163,14 @@ impl Core {
         let goal_bytes = pacer::goal_bytes(self.live_bytes(), percent);
         // Relaxed: a figure; an allocator that reads the old one triggers once too often.
         self.trigger_bytes.store(goal_bytes, Ordering::Relaxed);
+        if let Some(scavenger) = self.scavenger.get() {
+            let in_use = self.heap.pages().stats().in_use_bytes;
+            scavenger.set_goal(pacer::goal_pages_bytes(
+                goal_bytes,
+                self.live_bytes(),
+                in_use,
+            ));
+        }
     }
 
     /// No cycle is wanted until the next [`Self::repace`].
@@ -210,10 +232,7 @@ impl Core {
             due
         };
         if due > 0 {
-            let space = SweepPort {
-                core: self,
-                keep_empty: false,
-            };
+            let space = SweepPort::freeing(self);
             let progress = self
                 .sweeper
                 .sweep_batch(&space, Glue::Without, due as usize);
@@ -226,10 +245,7 @@ impl Core {
     /// One step of the background thread: spans without drop glue first, which are quick and let
     /// the trigger be set, then the others.
     pub(crate) fn sweep_step(&self) -> Step {
-        let space = SweepPort {
-            core: self,
-            keep_empty: false,
-        };
+        let space = SweepPort::freeing(self);
         let quick = self
             .sweeper
             .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS * 16);
@@ -250,10 +266,7 @@ impl Core {
     /// Sweeps all that is left, drop glue included, and waits for those who sweep.
     pub(crate) fn finish_sweep(&self) {
         if !self.sweeper.is_done() {
-            let space = SweepPort {
-                core: self,
-                keep_empty: false,
-            };
+            let space = SweepPort::freeing(self);
             self.sweeper.finish(&space);
         }
         self.report();

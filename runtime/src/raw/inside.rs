@@ -79,10 +79,10 @@ impl<'m, C: Collector> Inside<'m, C> {
     ) -> Result<NonNull<u8>, Exhausted> {
         let class = SizeClass::of(bytes, info.align);
         let core = &*self.shared.core;
-        // SAFETY: inside, the local is ours, the rest is the caller's promise.
-        let alloc = |local: &mut Local| unsafe { core.alloc(local, info, class, bytes) };
         // SAFETY: inside through this state; nothing in `alloc` comes back here.
-        unsafe { self.state.with_local(alloc) }
+        let mut local = unsafe { self.state.local() };
+        // SAFETY: inside, the local is ours, the rest is the caller's promise.
+        unsafe { core.alloc(&mut local, info, class, bytes) }
     }
 
     /// Takes back a slot that was never initialised.
