@@ -8,22 +8,22 @@
 use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::raw::task::{self, Task};
+use crate::sync::{DataGuard, DataLock};
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
-use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// Data that mutators change under a lock: a `Vec` of references, a `HashMap`.
 #[derive(Default)]
 pub struct Locked<T> {
-    data: Mutex<T>,
+    data: DataLock<T>,
 }
 
 impl<T> Locked<T> {
     /// `data`, not locked.
     pub fn new(data: T) -> Self {
         Self {
-            data: Mutex::new(data),
+            data: DataLock::new(data),
         }
     }
 
@@ -50,7 +50,7 @@ impl<T> fmt::Debug for Locked<T> {
 
 /// The right to the data; ends with the guard.
 pub struct LockedGuard<'a, T> {
-    guard: MutexGuard<'a, T>,
+    guard: DataGuard<'a, T>,
 }
 
 impl<T> Deref for LockedGuard<'_, T> {

@@ -16,6 +16,10 @@ pub(crate) use loom::sync::{
     atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
+/// The lock of user data in objects. The marker reads through its `data_ptr`, which loom's lock has
+/// not; what the models check is that nobody is inside then.
+pub(crate) use parking_lot::{Mutex as DataLock, MutexGuard as DataGuard};
+
 use std::sync::PoisonError;
 
 /// Locks `mutex`; a panic of an earlier holder is no reason to stop: each critical section here

@@ -96,7 +96,7 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Archive, DataError> {
 }
 
 /// Reads an archive from `bytes`, which errors call `source`.
-fn parse(source: &str, bytes: impl Read) -> Result<Archive, DataError> {
+pub(crate) fn parse(source: &str, bytes: impl Read) -> Result<Archive, DataError> {
     let mut bytes = BufReader::new(bytes);
     let gzip = bytes
         .fill_buf()

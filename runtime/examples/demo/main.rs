@@ -23,6 +23,9 @@ mod serve;
 mod timeline;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +36,9 @@ use clap::{Parser, ValueEnum};
 use runtime::{NoGc, Runtime, StopTheWorld};
 
 use crate::measure::Outcome;
+
+/// How long one watches the memory go back.
+const WATCH_FOR: Duration = Duration::from_millis(2500);
 
 /// Serves a package graph from a garbage-collected heap while a writer replaces packages.
 #[derive(Parser)]
@@ -98,6 +104,7 @@ fn run(cli: &Cli) -> Result<bool> {
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
     let mut options = serve::Options {
         duration: Duration::from_secs(cli.seconds),
+        watch: WATCH_FOR,
         threads: cli.threads.map_or(processors, |n| n as usize),
         seed: cli.seed,
         heap_bytes_max: cli.heap_limit << 20,

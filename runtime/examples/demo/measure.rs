@@ -110,6 +110,8 @@ pub(crate) struct Interval {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) heap_bytes: u64,
+    /// Free pages that the heap keeps.
+    pub(crate) retained_bytes: u64,
     pub(crate) live_bytes: u64,
     pub(crate) allocated_bytes: u64,
     pub(crate) released_bytes: u64,
@@ -208,7 +210,9 @@ pub(crate) struct Outcome {
     pub(crate) watched_alive: u64,
     /// Whether the collector promises that none of them is.
     pub(crate) reclaims: bool,
+    /// The longest wait of any mutator for the collector, and the longest stop of the world.
     pub(crate) longest_wait: Duration,
+    pub(crate) longest_pause: Duration,
     /// What `release_os_memory` gave back at the very end, after the background scavenger.
     pub(crate) released_at_end_bytes: u64,
     pub(crate) moments: Vec<Moment>,

@@ -187,6 +187,9 @@ fn memory_chart(outcome: &Outcome) -> Result<String, Box<dyn std::error::Error>>
             Some(s.memory.heap_bytes as f64 / MIB)
         })
         .filled(),
+        Line::new("with the free pages it keeps", GREY, |_, s| {
+            Some((s.memory.heap_bytes + s.memory.retained_bytes) as f64 / MIB)
+        }),
         Line::new("live at last mark", GREEN, |_, s| {
             Some(s.memory.live_bytes as f64 / MIB)
         }),

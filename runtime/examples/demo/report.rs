@@ -138,7 +138,11 @@ fn run_block(outcome: &Outcome) -> Block {
     );
     row(
         "longest wait of a mutator for it",
-        duration(outcome.longest_wait),
+        format!(
+            "{}, longest pause {}",
+            duration(outcome.longest_wait),
+            duration(outcome.longest_pause)
+        ),
     );
     let serving = outcome
         .moment("end of serving")
@@ -208,16 +212,18 @@ fn memory_cells(memory: &Memory) -> Vec<String> {
     vec![
         bytes(memory.heap_bytes),
         bytes(memory.live_bytes),
+        bytes(memory.retained_bytes),
         memory.rss_bytes.map_or("?".to_owned(), bytes),
         bytes(memory.released_bytes),
         count(memory.cycles),
     ]
 }
 
-const MEMORY_HEAD: [&str; 6] = [
+const MEMORY_HEAD: [&str; 7] = [
     "",
     "heap in use",
     "live at last mark",
+    "free, kept",
     "RSS",
     "given back",
     "cycles",
@@ -316,7 +322,8 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
             "watched": outcome.watched,
             "watched_alive": outcome.watched_alive,
         },
-        "longest_wait_ns": u64::try_from(outcome.longest_wait.as_nanos()).unwrap_or(u64::MAX),
+        "longest_wait_seconds": outcome.longest_wait.as_secs_f64(),
+        "longest_pause_seconds": outcome.longest_pause.as_secs_f64(),
         "released_at_end_bytes": outcome.released_at_end_bytes,
         "moments": outcome.moments.iter().map(|m| {
             let mut value = memory_json(&m.memory);
@@ -350,6 +357,7 @@ fn checked_json(checked: &Checked) -> Value {
 fn memory_json(memory: &Memory) -> Value {
     json!({
         "heap_bytes": memory.heap_bytes,
+        "retained_bytes": memory.retained_bytes,
         "live_bytes": memory.live_bytes,
         "allocated_bytes": memory.allocated_bytes,
         "released_bytes": memory.released_bytes,

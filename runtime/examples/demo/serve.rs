@@ -35,6 +35,8 @@ const QUERIES_AFTER: usize = 500;
 /// What the command line chose.
 pub(crate) struct Options {
     pub(crate) duration: Duration,
+    /// How long to watch the memory go back.
+    pub(crate) watch: Duration,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
     pub(crate) heap_bytes_max: u64,
@@ -102,9 +104,9 @@ pub(crate) fn run<C: Collector>(
         mutator
             .collect()
             .map_err(|error| anyhow!("the collection after the drop: {error}"))?;
+        moments.push(moment("half dropped, collected", heap));
     }
-    moments.push(moment("half dropped, collected", heap));
-    timeline.watch();
+    timeline.watch(options.watch);
     moments.push(moment("a while later", heap));
     let released_at_end_bytes = heap.release_os_memory() as u64;
     moments.push(moment("all free pages given back", heap));
@@ -113,6 +115,13 @@ pub(crate) fn run<C: Collector>(
     let seen = Seen::new(packages);
     let checked_after = check_after(&mut mutator, &catalog, &oracle_after, seen, options.seed);
     let (watched, watched_alive) = graph::watched(&mut mutator, &catalog);
+    let stats = heap.stats();
+    let panics = stats.drop_panics + stats.trace_panics;
+    if panics > 0 {
+        served
+            .checked
+            .mismatch(format!("{panics} panics while dropping or tracing objects"));
+    }
     Ok(Outcome {
         collector: options.collector,
         threads: options.threads,
@@ -134,7 +143,8 @@ pub(crate) fn run<C: Collector>(
         watched,
         watched_alive,
         reclaims: options.reclaims,
-        longest_wait: heap.stats().wait_max,
+        longest_wait: stats.wait_max,
+        longest_pause: stats.pause_max,
         released_at_end_bytes,
         moments,
         samples: timeline.into_samples(),

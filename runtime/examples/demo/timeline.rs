@@ -13,8 +13,6 @@ use crate::serve::Options;
 /// Between samples while serving, and while watching the memory go back.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 const WATCH_SAMPLE_EVERY: Duration = Duration::from_millis(50);
-/// How long one watches.
-const WATCH_FOR: Duration = Duration::from_millis(2500);
 
 /// Samples over time, and the progress line.
 pub(crate) struct Timeline<'h, C: Collector> {
@@ -46,7 +44,12 @@ impl<'h, C: Collector> Timeline<'h, C> {
         self.dropped = true;
     }
 
+    /// The samples; the progress line is taken away.
     pub(crate) fn into_samples(self) -> Vec<Sample> {
+        if self.progress && self.terminal {
+            // A progress line that cannot be written is no reason to fail.
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
         self.samples
     }
 
@@ -60,7 +63,9 @@ impl<'h, C: Collector> Timeline<'h, C> {
         self.sample(Interval::default());
         loop {
             let left = options.duration.saturating_sub(self.started.elapsed());
-            thread::sleep(left.min(SAMPLE_EVERY));
+            // The last interval may be longer by half, rather than be followed by a sliver.
+            let last = left < SAMPLE_EVERY + SAMPLE_EVERY / 2;
+            thread::sleep(if last { left } else { SAMPLE_EVERY });
             self.sample(take());
             let heap_bytes = self.samples.last().map_or(0, |s| s.memory.heap_bytes);
             if heap_bytes > options.heap_bytes_max {
@@ -73,22 +78,18 @@ impl<'h, C: Collector> Timeline<'h, C> {
             if ended_early() {
                 return Some("a thread has ended".to_owned());
             }
-            if left.is_zero() {
+            if last {
                 return None;
             }
         }
     }
 
     /// Watches the memory go back to the system.
-    pub(crate) fn watch(&mut self) {
+    pub(crate) fn watch(&mut self, time: Duration) {
         let started = Instant::now();
-        while started.elapsed() < WATCH_FOR {
+        while started.elapsed() < time {
             self.sample(Interval::default());
             thread::sleep(WATCH_SAMPLE_EVERY);
-        }
-        if self.progress && self.terminal {
-            // A progress line that cannot be written is no reason to fail.
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 
@@ -155,6 +156,7 @@ fn memory<C: Collector>(heap: &Runtime<C>) -> Memory {
     let stats = heap.stats();
     Memory {
         heap_bytes: stats.heap_bytes as u64,
+        retained_bytes: stats.retained_bytes as u64,
         live_bytes: stats.last_cycle.live_bytes as u64,
         allocated_bytes: stats.allocated_bytes as u64,
         released_bytes: stats.released_bytes as u64,
