@@ -4,16 +4,16 @@
 
 use runtime::Trace;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often each token was dropped.
 #[derive(Clone, Default)]
-pub struct Drops(Arc<Mutex<HashMap<u64, usize>>>);
+pub(crate) struct Drops(Arc<Mutex<HashMap<u64, usize>>>);
 
 impl Drops {
     /// A value that reports its drop under `id`.
-    pub fn token(&self, id: u64) -> Token {
+    pub(crate) fn token(&self, id: u64) -> Token {
         self.table().insert(id, 0);
         Token {
             id,
@@ -26,18 +26,18 @@ impl Drops {
     }
 
     /// How often the token was dropped.
-    pub fn of(&self, id: u64) -> usize {
+    pub(crate) fn of(&self, id: u64) -> usize {
         self.table()[&id]
     }
 
     /// Tokens handed out, and drops of all.
-    pub fn totals(&self) -> (usize, usize) {
+    pub(crate) fn totals(&self) -> (usize, usize) {
         let table = self.table();
         (table.len(), table.values().sum())
     }
 
     /// The tokens that were dropped, in order.
-    pub fn dropped(&self) -> Vec<u64> {
+    pub(crate) fn dropped(&self) -> Vec<u64> {
         let table = self.table();
         let dropped = table.iter().filter(|(_, times)| **times > 0);
         let mut ids: Vec<u64> = dropped.map(|(id, _)| *id).collect();
@@ -45,8 +45,22 @@ impl Drops {
         ids
     }
 
+    /// Takes out the tokens that were dropped; each must have been dropped once.
+    pub(crate) fn take_dropped(&self) -> BTreeSet<u64> {
+        let mut taken = BTreeSet::new();
+        self.table().retain(|id, times| {
+            assert!(*times <= 1, "token {id} was dropped {times} times");
+            let dropped = *times == 1;
+            if dropped {
+                taken.insert(*id);
+            }
+            !dropped
+        });
+        taken
+    }
+
     /// Panics unless each token was dropped exactly once.
-    pub fn assert_each_once(&self) {
+    pub(crate) fn assert_each_once(&self) {
         for (id, times) in &*self.table() {
             assert_eq!(*times, 1, "drops of token {id}");
         }
@@ -56,9 +70,16 @@ impl Drops {
 /// A value that reports its drop; not to be cloned.
 #[derive(Trace)]
 #[trace(noscan)]
-pub struct Token {
-    pub id: u64,
+pub(crate) struct Token {
+    pub(crate) id: u64,
     drops: Drops,
+}
+
+impl Token {
+    /// Another token that reports to the same place.
+    pub(crate) fn renamed(&self, id: u64) -> Token {
+        self.drops.token(id)
+    }
 }
 
 impl Drop for Token {
@@ -72,7 +93,7 @@ impl Drop for Token {
 }
 
 /// What a panic said.
-pub fn message(payload: Box<dyn Any + Send>) -> String {
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
     match payload.downcast::<String>() {
         Ok(text) => *text,
         Err(payload) => payload
@@ -82,7 +103,7 @@ pub fn message(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Runs `act`, which must panic, and says with what message.
-pub fn panic_of<R>(act: impl FnOnce() -> R) -> String {
+pub(crate) fn panic_of<R>(act: impl FnOnce() -> R) -> String {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
         Ok(_) => panic!("nothing panicked"),
         Err(payload) => message(payload),
@@ -91,14 +112,14 @@ pub fn panic_of<R>(act: impl FnOnce() -> R) -> String {
 
 /// A generator of numbers: xorshift64*, good enough to choose programs with.
 #[derive(Clone)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -106,14 +127,14 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() >> 33) as usize % end
     }
 }
 
 /// The seed of this run: `HEAPWRIGHT_SEED`, or another each time; printed, so that it can be
 /// replayed.
-pub fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("HEAPWRIGHT_SEED").ok();
     let seed = match given.and_then(|text| text.parse().ok()) {
         Some(seed) => seed,
