@@ -4,7 +4,7 @@ use runtime::{Gc, Heap};
 
 fn main() {
     let mut mutator = Heap::new().unwrap().mutator();
-    let whole: &u32 = mutator.enter(|cx| Gc::as_ref(cx.alloc(7_u32)));
+    let whole: &u32 = mutator.enter(|cx| Gc::get(cx.alloc(7_u32)));
     let short: &u32 = mutator.enter(|cx| {
         let gc = cx.alloc(7_u32);
         &*gc
