@@ -1,4 +1,51 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+// So that what `#[derive(Trace)]` writes is right in this crate as in any other.
+extern crate self as runtime;
+
+// What a program holds.
+mod cell;
+mod cx;
+mod gc;
+mod heap;
+mod locked;
+mod repr;
+mod root;
+mod weak;
+
+// How cycles run.
+mod collector;
+mod cycle;
+pub mod pacer;
+mod stats;
+mod stop_the_world;
+mod trace_line;
+
+// What is below.
+mod ports;
+pub mod raw;
 mod sync;
+
+pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
+pub use cell::GcCell;
+pub use collector::{Barrier, Collector, NoGc};
+pub use cx::{Cx, Exhausted};
+pub use cycle::{CollectError, Session, Stopped};
+pub use gc::Gc;
+pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
+pub use heap::{Builder, Heap, Mutator, Runtime};
+pub use locked::{Locked, LockedGuard};
+pub use repr::Managed;
+pub use root::Root;
+pub use stats::{CycleStats, Reason, Stats};
+pub use stop_the_world::StopTheWorld;
+pub use weak::Weak;
+
+#[doc(hidden)]
+pub use gc_mark;
+
+/// The project's own README, so that its example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ProjectReadme;

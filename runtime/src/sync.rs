@@ -1,5 +1,149 @@
-//! The one place that names threads and atomics: std's, or loom's under
+//! The one place that names threads, atomics and cells: std's, or loom's under
 //! `--cfg heapwright_loom` with the `loom` feature.
 
 #[cfg(all(heapwright_loom, not(feature = "loom")))]
 compile_error!("`--cfg heapwright_loom` needs this crate's feature `loom` as well");
+
+#[cfg(not(heapwright_loom))]
+pub(crate) use std::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
+};
+
+#[cfg(heapwright_loom)]
+pub(crate) use loom::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
+};
+
+/// The lock of user data in objects. The marker reads through its `data_ptr`, which loom's lock has
+/// not; what the models check is that nobody is inside then.
+pub(crate) use parking_lot::{Mutex as DataLock, MutexGuard as DataGuard};
+
+use std::sync::PoisonError;
+
+/// Locks `mutex`; a panic of an earlier holder is no reason to stop: each critical section here
+/// leaves its data whole at every step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits on `condvar`; may return without reason.
+pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets others run: the `round`-th time in a row, from a pause of the processor to a short sleep.
+pub(crate) fn relax(round: u32) {
+    #[cfg(heapwright_loom)]
+    {
+        let _ = round;
+        loom::thread::yield_now();
+    }
+    #[cfg(not(heapwright_loom))]
+    match round {
+        0..64 => std::hint::spin_loop(),
+        64..128 => std::thread::yield_now(),
+        _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+    }
+}
+
+/// Runs `act` on a new thread and waits for its end; false, and nothing is run, if there is no
+/// thread to be had.
+pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, act);
+        // The scope hands a panic of `act` on.
+        spawned.is_ok()
+    })
+}
+
+/// A word that no other running thread has, never zero: the address of something thread-local.
+#[inline]
+pub(crate) fn thread_token() -> usize {
+    #[cfg(not(heapwright_loom))]
+    {
+        std::thread_local!(static ANCHOR: u8 = const { 0 });
+        ANCHOR.with(|anchor| std::ptr::from_ref(anchor).addr())
+    }
+    #[cfg(heapwright_loom)]
+    {
+        loom::thread_local!(static ANCHOR: Box<u8> = Box::new(0));
+        ANCHOR.with(|anchor| std::ptr::from_ref::<u8>(anchor).addr())
+    }
+}
+
+/// A value that one thread at a time may touch, as a protocol elsewhere sees to.
+#[derive(Debug, Default)]
+pub(crate) struct ProtocolCell<T> {
+    #[cfg(not(heapwright_loom))]
+    value: std::cell::UnsafeCell<T>,
+    #[cfg(heapwright_loom)]
+    value: loom::cell::UnsafeCell<T>,
+}
+
+// SAFETY: the value moves between threads, never is it shared: `lend` demands exclusion.
+unsafe impl<T: Send> Sync for ProtocolCell<T> {}
+
+impl<T> ProtocolCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        #[cfg(not(heapwright_loom))]
+        let value = std::cell::UnsafeCell::new(value);
+        #[cfg(heapwright_loom)]
+        let value = loom::cell::UnsafeCell::new(value);
+        Self { value }
+    }
+
+    /// Lends the value.
+    ///
+    /// # Safety
+    ///
+    /// No other loan of this cell's value overlaps with this one, on another thread or further up
+    /// this one, and its end happens before this loan's beginning.
+    #[inline(always)]
+    pub(crate) unsafe fn lend(&self) -> Lent<'_, T> {
+        Lent {
+            #[cfg(not(heapwright_loom))]
+            // SAFETY: exclusive, by this function's precondition.
+            value: unsafe { &mut *self.value.get() },
+            #[cfg(heapwright_loom)]
+            value: self.value.get_mut(),
+            #[cfg(heapwright_loom)]
+            of: std::marker::PhantomData,
+        }
+    }
+}
+
+/// A loan of a [`ProtocolCell`]'s value; under the model, loom watches for overlaps.
+pub(crate) struct Lent<'a, T> {
+    #[cfg(not(heapwright_loom))]
+    value: &'a mut T,
+    #[cfg(heapwright_loom)]
+    value: loom::cell::MutPtr<T>,
+    #[cfg(heapwright_loom)]
+    of: std::marker::PhantomData<&'a mut T>,
+}
+
+impl<T> std::ops::Deref for Lent<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        #[cfg(not(heapwright_loom))]
+        return self.value;
+        #[cfg(heapwright_loom)]
+        // SAFETY: exclusive while the loan lasts, by `lend`'s precondition.
+        return unsafe { self.value.deref() };
+    }
+}
+
+impl<T> std::ops::DerefMut for Lent<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        #[cfg(not(heapwright_loom))]
+        return self.value;
+        #[cfg(heapwright_loom)]
+        // SAFETY: exclusive while the loan lasts, by `lend`'s precondition.
+        return unsafe { self.value.deref() };
+    }
+}

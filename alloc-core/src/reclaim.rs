@@ -1,0 +1,168 @@
+//! What the owner of a collector does with spans once marking is over: sweep, free, offer again.
+//!
+//! The heap knows nothing of cycles. It sweeps a span when told to, and relies on the caller's
+//! claim of the span's generation word (see `span.rs`) to be alone with it.
+
+use crate::central::Central;
+use crate::heap::{Heap, NO_CENTRAL};
+use crate::os::PageSource;
+use crate::pages::{PAGE_BYTES, PageRun};
+use crate::size_class::SizeClass;
+use crate::thread_cache::PAGE_WORDS;
+use std::sync::Arc;
+
+/// What sweeping a span came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Slots that became free.
+    pub freed_objects: u32,
+    /// Their bytes.
+    pub freed_bytes: usize,
+    /// Nothing is left: the caller may retire the span and then add it to [`Heap::burials`].
+    pub span_empty: bool,
+}
+
+/// Spans that died, whose pages go back to the page heap many at a time: neighbors as one run.
+/// Dropping it gives them back.
+pub struct Burials<'h, S: PageSource> {
+    heap: &'h Heap<S>,
+    runs: Vec<PageRun>,
+    /// The central of the last one: the next is often of the same.
+    central: Option<Arc<Central>>,
+}
+
+/// Runs that are kept before they go back.
+const BURIALS_MAX: usize = 64;
+
+impl<S: PageSource> Burials<'_, S> {
+    /// Adds an empty span.
+    ///
+    /// # Safety
+    ///
+    /// * The caller claimed the span's sweep, found it empty, and published generation 0 as the
+    ///   claim's end.
+    /// * Nobody frees it a second time.
+    pub unsafe fn add(&mut self, span: u32) {
+        let spans = self.heap.spans();
+        let run = PageRun {
+            start: span,
+            count: spans.pages(span),
+        };
+        let central = spans.central(span);
+        if central != NO_CENTRAL {
+            if self
+                .central
+                .as_ref()
+                .is_none_or(|last| last.index != central)
+            {
+                self.central = Some(self.heap.registered(central));
+            }
+            if let Some(central) = &self.central {
+                central.remove(spans, span);
+            }
+        }
+        spans.bury(span);
+        match self.runs.last_mut() {
+            Some(last) if last.end() == run.start => last.count += run.count,
+            _ => self.runs.push(run),
+        }
+        if self.runs.len() > BURIALS_MAX {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        // SAFETY: each run is made of spans' runs, which came from `alloc`; they are empty and
+        // unlisted, so nobody uses their memory, and each was added once.
+        unsafe { self.heap.pages().free_batch(&self.runs) }
+        self.runs.clear();
+    }
+}
+
+impl<S: PageSource> Drop for Burials<'_, S> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl<S: PageSource> Heap<S> {
+    /// Lets the marks of a span become its allocation bits, and clears the marks.
+    ///
+    /// The caller publishes the generation afterwards, or, if the span is empty and of no use to
+    /// it, publishes 0 and frees the span. A large object that is dead leaves an empty span that
+    /// is of no use to anyone. A few nanoseconds for 8 KiB.
+    ///
+    /// # Safety
+    ///
+    /// * The caller holds the claim on the span's sweep, and nobody owns the span.
+    /// * Marking has ended: what is not marked is unreachable, and its drop glue has run.
+    pub unsafe fn sweep(&self, span: u32) -> Swept {
+        let class = self.spans().class(span);
+        let pages = self.spans().pages(span);
+        let words = if class.is_some() {
+            pages * PAGE_WORDS
+        } else {
+            1
+        };
+        let first = (span * PAGE_WORDS) as usize;
+        let live = self
+            .allocs()
+            .become_marks(self.marks(), first, words as usize);
+        let freed_objects = self.spans().live(span) - live;
+        self.spans().set_live(span, live);
+        let slot_bytes = class.map_or(pages as usize * PAGE_BYTES, SizeClass::bytes);
+        let freed_bytes = freed_objects as usize * slot_bytes;
+        Swept {
+            freed_objects,
+            freed_bytes,
+            span_empty: live == 0,
+        }
+    }
+
+    /// A batch of spans to free, empty so far.
+    pub fn burials(&self) -> Burials<'_, S> {
+        Burials {
+            heap: self,
+            runs: Vec::new(),
+            central: None,
+        }
+    }
+
+    /// Offers a swept span with free slots to allocators that may have passed it by.
+    pub fn offer(&self, span: u32) {
+        let (central, class) = (self.spans().central(span), self.spans().class(span));
+        let free = class.is_some_and(|class| self.spans().live(span) < class.slots());
+        if free && central != NO_CENTRAL {
+            self.registered(central).offer(self.spans(), span);
+        }
+    }
+
+    /// A new cycle of sweeping: every span is a candidate for allocation again.
+    ///
+    /// # Panics
+    ///
+    /// Never; but the caller makes sure that no cache holds a span (all were flushed).
+    pub fn rewind(&self) {
+        self.centrals().iter().for_each(|central| central.rewind());
+    }
+
+    /// Forgets every mark, as if the marking had not been.
+    ///
+    /// # Safety
+    ///
+    /// Nobody marks or sweeps meanwhile.
+    pub unsafe fn clear_marks(&self) {
+        let mut from = 0;
+        while let Some(span) = self.next_span(from, self.spans_end()) {
+            let pages = self.spans().pages(span);
+            let first = (span * PAGE_WORDS) as usize;
+            let words = if self.spans().class(span).is_some() {
+                pages * PAGE_WORDS
+            } else {
+                1
+            };
+            (first..first + words as usize).for_each(|word| self.marks().store_word(word, 0));
+            from = span + pages;
+        }
+    }
+}

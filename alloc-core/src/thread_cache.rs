@@ -1,0 +1,297 @@
+//! A mutator's own spans, one a (type, size class), and the fast path of allocation.
+//!
+//! An allocation takes the lowest bit of a *free word*: the 64 granules of a swept span's word at
+//! which a slot begins and nothing is allocated. The address is the word's base plus 16 bytes
+//! times the bit's place, so the path is a count of trailing zeros and `w & (w - 1)`, the same on
+//! an empty span as on one that is full of holes. (Bumping a pointer through runs of free slots
+//! mispredicts at every short run: 1.4–4 times slower on a fragmented heap, 0.1–0.6 ns faster on
+//! an empty one.)
+//!
+//! All bits of a word are set as allocated when the word is *taken*, so that an allocation writes
+//! nothing but the slot; what was not used is cleared when the word is given up
+//! ([`ThreadCache::flush`]). Until then nobody else reads or writes the span's allocation bits: it
+//! is owned.
+//!
+//! The table is open-addressed by the address of the [`TypeInfo`] and the class, and grows; a slot
+//! that is not at its first place is found on the slow path at the cost of a probe or two.
+
+use crate::central::Central;
+use crate::heap::Heap;
+use crate::os::PageSource;
+use crate::page_error::Exhausted;
+use crate::refill::Refill;
+use crate::size_class::{GRANULE_BYTES, SizeClass};
+use crate::type_info::TypeInfo;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+const SLOTS_AT_FIRST: usize = 64;
+/// Words of a page's worth of granules.
+pub(crate) const PAGE_WORDS: u32 = (crate::PAGE_BYTES / GRANULE_BYTES / 64) as u32;
+/// Bytes that one word of bits stands for.
+pub(crate) const WORD_BYTES: usize = 64 * GRANULE_BYTES;
+
+/// Where one mutator allocates from.
+///
+/// Holds spans of one heap. A cache that is dropped without [`ThreadCache::flush`] keeps its spans
+/// from being swept or reused: memory is lost until the heap goes, nothing worse.
+pub struct ThreadCache {
+    slots: Box<[Slot]>,
+    used: usize,
+}
+
+/// One (type, class) of the cache. The first three words are the fast path.
+#[repr(C, align(64))]
+struct Slot {
+    /// What it serves; 0 if the entry is free.
+    key: usize,
+    /// Free slots of the current word that have not been handed out.
+    free: u64,
+    /// Address of the current word's first granule.
+    word_base: *mut u8,
+    central: Option<Arc<Central>>,
+    span: u32,
+    /// Index, within the span, of the word to take next.
+    word_next: u32,
+    /// Words of the span; 0 if the slot has none.
+    words: u32,
+    /// Slots in use when the span was taken.
+    live_before: u32,
+}
+
+// SAFETY: `word_base` points into the heap, whose memory no thread owns; the span it belongs to is
+// owned by this cache, wherever the cache goes.
+unsafe impl Send for Slot {}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            free: 0,
+            word_base: std::ptr::null_mut(),
+            central: None,
+            span: 0,
+            word_next: 0,
+            words: 0,
+            live_before: 0,
+        }
+    }
+}
+
+#[inline(always)]
+fn key_of(info: &'static TypeInfo, class: SizeClass) -> usize {
+    std::ptr::from_ref(info).addr() | class.index() << 56
+}
+
+/// The first place to look for a key.
+#[inline(always)]
+fn hash(key: usize) -> usize {
+    (key >> 4) ^ (key >> 11) ^ (key >> 56)
+}
+
+impl Default for ThreadCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ThreadCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self {
+            slots: (0..SLOTS_AT_FIRST).map(|_| Slot::default()).collect(),
+            used: 0,
+        }
+    }
+
+    /// A slot of `class` for an object of the type `info`, uninitialised. A few instructions,
+    /// unless a word or a span has to be found.
+    ///
+    /// The slot counts as allocated from now on: the caller initialises it before anyone scans
+    /// the heap, or gives it back by [`Heap::unallocate`].
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if no span has a free slot and the page heap has no more pages; nothing is
+    /// changed then.
+    #[inline(always)]
+    pub fn alloc<S: PageSource, R: Refill>(
+        &mut self,
+        heap: &Heap<S>,
+        refill: &R,
+        info: &'static TypeInfo,
+        class: SizeClass,
+    ) -> Result<NonNull<u8>, Exhausted> {
+        let key = key_of(info, class);
+        let index = hash(key) & (self.slots.len() - 1);
+        // SAFETY: the length is a power of two, so the masked index is below it.
+        let slot = unsafe { self.slots.get_unchecked_mut(index) };
+        if slot.key == key && slot.free != 0 {
+            return Ok(slot.take());
+        }
+        self.alloc_slow(heap, refill, info, class)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow<S: PageSource, R: Refill>(
+        &mut self,
+        heap: &Heap<S>,
+        refill: &R,
+        info: &'static TypeInfo,
+        class: SizeClass,
+    ) -> Result<NonNull<u8>, Exhausted> {
+        let slot = self.find_or_insert(heap, info, class);
+        while slot.free == 0 && !slot.advance(heap, class) {
+            slot.give_up(heap);
+            slot.acquire(heap, refill, class)?;
+        }
+        Ok(slot.take())
+    }
+
+    fn find_or_insert<S: PageSource>(
+        &mut self,
+        heap: &Heap<S>,
+        info: &'static TypeInfo,
+        class: SizeClass,
+    ) -> &mut Slot {
+        let key = key_of(info, class);
+        let mut index = Self::place(&self.slots, key);
+        if self.slots[index].key == 0 {
+            if (self.used + 1) * 2 > self.slots.len() {
+                self.grow();
+                index = Self::place(&self.slots, key);
+            }
+            self.used += 1;
+            let central = Some(heap.central(info, class));
+            self.slots[index] = Slot {
+                key,
+                central,
+                ..Slot::default()
+            };
+        }
+        &mut self.slots[index]
+    }
+
+    /// Where `key` is, or where it would go: there is always a free entry.
+    fn place(slots: &[Slot], key: usize) -> usize {
+        let mask = slots.len() - 1;
+        let mut index = hash(key) & mask;
+        while slots[index].key != key && slots[index].key != 0 {
+            index = (index + 1) & mask;
+        }
+        index
+    }
+
+    fn grow(&mut self) {
+        let mut slots: Box<[Slot]> = (0..self.slots.len() * 2).map(|_| Slot::default()).collect();
+        for slot in &mut self.slots {
+            if slot.key != 0 {
+                slots[Self::place(&slots, slot.key)] = std::mem::take(slot);
+            }
+        }
+        self.slots = slots;
+    }
+
+    /// Gives up every span, with exact allocation bits; returns the bytes that had been charged
+    /// and were not used.
+    pub fn flush<S: PageSource>(&mut self, heap: &Heap<S>) -> usize {
+        let mut unused_bytes = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.words != 0) {
+            unused_bytes += slot.flush(heap);
+        }
+        unused_bytes
+    }
+}
+
+impl Slot {
+    /// Hands out the lowest free bit.
+    #[inline(always)]
+    fn take(&mut self) -> NonNull<u8> {
+        let bit = self.free.trailing_zeros() as usize;
+        self.free &= self.free - 1;
+        // SAFETY: `free` has bits only of granules that lie in the span, so the sum stays in the
+        // heap's reserved range.
+        let address = unsafe { self.word_base.add(bit * GRANULE_BYTES) };
+        // SAFETY: derived from the heap's base, which is not null.
+        unsafe { NonNull::new_unchecked(address) }
+    }
+
+    /// Takes the next word of the span that has a free slot; false at the span's end.
+    fn advance<S: PageSource>(&mut self, heap: &Heap<S>, class: SizeClass) -> bool {
+        while self.word_next < self.words {
+            let index = (self.span * PAGE_WORDS + self.word_next) as usize;
+            let allocated = heap.allocs().word(index);
+            let free = class.starts(self.word_next) & !allocated;
+            self.word_next += 1;
+            if free != 0 {
+                heap.allocs().store_word(index, allocated | free);
+                self.free = free;
+                self.word_base = heap.address_of_word(index);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets go of a span whose every slot was handed out.
+    fn give_up<S: PageSource>(&mut self, heap: &Heap<S>) {
+        if self.words != 0 {
+            let slots = heap.spans().class(self.span).map_or(1, SizeClass::slots);
+            heap.spans().set_live(self.span, slots);
+            heap.spans().disown(self.span);
+            self.words = 0;
+        }
+    }
+
+    /// Finds the next span with a free slot: one of the central's, or a new one.
+    fn acquire<S: PageSource, R: Refill>(
+        &mut self,
+        heap: &Heap<S>,
+        refill: &R,
+        class: SizeClass,
+    ) -> Result<(), Exhausted> {
+        let Some(central) = &self.central else {
+            unreachable!("a slot without a central")
+        };
+        let span = loop {
+            match central.next_candidate() {
+                Some(span) if heap.try_own(central, span, refill) => break span,
+                Some(_) => {}
+                None => break heap.grow(central, refill.generation())?,
+            }
+        };
+        self.span = span;
+        self.word_next = 0;
+        self.words = class.pages() * PAGE_WORDS;
+        self.live_before = heap.spans().live(span);
+        refill.charge((class.slots() - self.live_before) as usize * class.bytes());
+        Ok(())
+    }
+
+    /// Clears what was taken and not used, and offers the span to others.
+    fn flush<S: PageSource>(&mut self, heap: &Heap<S>) -> usize {
+        let Some(central) = &self.central else {
+            return 0;
+        };
+        let class = central.class;
+        if self.free != 0 {
+            let index = (self.span * PAGE_WORDS + self.word_next - 1) as usize;
+            heap.allocs()
+                .store_word(index, heap.allocs().word(index) & !self.free);
+            self.free = 0;
+        }
+        let first = (self.span * PAGE_WORDS) as usize;
+        let words = first..first + self.words as usize;
+        let live = words
+            .map(|index| heap.allocs().word(index).count_ones())
+            .sum();
+        heap.spans().set_live(self.span, live);
+        heap.spans().disown(self.span);
+        if live < class.slots() {
+            central.offer(heap.spans(), self.span);
+        }
+        self.words = 0;
+        (class.slots() - live) as usize * class.bytes()
+    }
+}

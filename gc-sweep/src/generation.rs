@@ -1,0 +1,214 @@
+//! Who may sweep a span: the claim protocol on its generation word.
+//!
+//! The heap has a generation `g` that goes up by two a cycle, so that one addition makes every
+//! span unswept at once and no list of them has to be built. Relative to `g` a word says:
+//!
+//! | word    | meaning                 | who changes it, to what                          |
+//! |---------|-------------------------|--------------------------------------------------|
+//! | 0       | no span begins here     | whoever makes a span: `g`, when all else is done |
+//! | `g - 2` | unswept                 | a claimant, by compare-exchange: `g - 1`         |
+//! | `g - 1` | claimed: being swept    | its claimant: `g`, or 0 if it frees the span     |
+//! | `g`     | swept                   | time: at the next cycle's start it is `g - 2`    |
+//!
+//! *At most once a cycle.* A word becomes `g - 1` only by compare-exchange from `g - 2`, and
+//! nothing writes `g - 2` during a cycle; so one exchange a span succeeds.
+//!
+//! *Never used half swept.* The claimant stores `g` after its last write to the span (Release); a
+//! reader that finds `g` (Acquire) sees all of them.
+//!
+//! Values wrap after two thousand million cycles, around 0, which stays "no span". No word that
+//! old can be left, because every cycle sweeps every span; a word that is none of the four is
+//! therefore a broken promise, and is reported as one.
+
+use std::mem;
+
+use crate::SweepSpace;
+use crate::sync::{AtomicU32, Ordering, load_visible};
+
+/// The heap's generation: even, never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u32);
+
+/// What a span's word says relative to a generation: the rows of the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    NoSpan,
+    Unswept,
+    Claimed,
+    Swept,
+    /// None of the four: of another cycle.
+    Foreign,
+}
+
+impl Generation {
+    /// The generation of a heap that was never collected.
+    pub(crate) const FIRST: Generation = Generation(2);
+
+    /// The largest even value; `FIRST` comes after it.
+    const LAST: u32 = u32::MAX - 1;
+
+    /// From the bits that [`word`](Self::word) gave.
+    pub(crate) fn from_word(word: u32) -> Generation {
+        debug_assert!(
+            word != 0 && word.is_multiple_of(2),
+            "{word} is no generation"
+        );
+        Generation(word)
+    }
+
+    /// The word of a swept span.
+    pub(crate) fn word(self) -> u32 {
+        self.0
+    }
+
+    /// The generation of the next cycle.
+    pub(crate) fn next(self) -> Generation {
+        if self.0 == Self::LAST {
+            Self::FIRST
+        } else {
+            Generation(self.0 + 2)
+        }
+    }
+
+    /// The word of an unswept span: the generation of the cycle before.
+    fn unswept(self) -> u32 {
+        if self == Self::FIRST {
+            Self::LAST
+        } else {
+            self.0 - 2
+        }
+    }
+
+    /// The word of a claimed span.
+    fn claimed(self) -> u32 {
+        self.unswept() + 1
+    }
+
+    /// What `word` says in this generation.
+    pub(crate) fn standing(self, word: u32) -> Standing {
+        match word {
+            0 => Standing::NoSpan,
+            _ if word == self.word() => Standing::Swept,
+            _ if word == self.unswept() => Standing::Unswept,
+            _ if word == self.claimed() => Standing::Claimed,
+            _ => Standing::Foreign,
+        }
+    }
+
+    /// Claims an unswept span; `None` if another claimed it first.
+    pub(crate) fn claim<S>(self, space: &S, span: u32) -> Option<Claim<'_, S>>
+    where
+        S: SweepSpace + ?Sized,
+    {
+        let won = space.exchange_generation(span, self.unswept(), self.claimed());
+        won.then_some(Claim {
+            space,
+            span,
+            generation: self,
+        })
+    }
+}
+
+/// The sole right to sweep one span, for as long as it lives.
+///
+/// Ends with the span published as swept, or retired; see [`SweepSpace::reclaim`]. A claim that
+/// is forgotten leaves its span claimed for good, which the next cycle reports by a panic.
+#[derive(Debug)]
+#[must_use = "a claim that is dropped publishes its span as swept"]
+pub struct Claim<'s, S: SweepSpace + ?Sized> {
+    space: &'s S,
+    span: u32,
+    generation: Generation,
+}
+
+impl<S: SweepSpace + ?Sized> Claim<'_, S> {
+    /// The span's index.
+    pub fn span(&self) -> u32 {
+        self.span
+    }
+
+    /// The generation that will be published.
+    pub fn generation(&self) -> u32 {
+        self.generation.word()
+    }
+
+    /// The span is swept: whoever reads so from now on sees all that was written to it.
+    pub fn publish(self) {
+        drop(self);
+    }
+
+    /// The span is gone: its word is 0 and its memory may go back.
+    pub fn retire(self) {
+        self.space.publish_generation(self.span, 0);
+        mem::forget(self);
+    }
+}
+
+impl<S: SweepSpace + ?Sized> Drop for Claim<'_, S> {
+    fn drop(&mut self) {
+        self.space
+            .publish_generation(self.span, self.generation.word());
+    }
+}
+
+/// A generation word in ordinary memory, with the three operations of [`SweepSpace`] in their
+/// orders: for heaps that do not map their metadata themselves, and for models.
+#[derive(Debug)]
+pub struct GenerationWord(AtomicU32);
+
+impl GenerationWord {
+    /// A word that says `generation`; 0 for "no span".
+    pub fn new(generation: u32) -> GenerationWord {
+        GenerationWord(AtomicU32::new(generation))
+    }
+
+    /// See [`SweepSpace::generation`].
+    pub fn load(&self) -> u32 {
+        // Acquire: pairs with the Release in `publish`; who sees a span swept, or born, sees
+        // what was written to it before.
+        load_visible(&self.0)
+    }
+
+    /// See [`SweepSpace::exchange_generation`].
+    pub fn exchange(&self, current: u32, new: u32) -> bool {
+        // AcqRel: the Acquire pairs with the Release in `publish`; the span may have been freed
+        // and born again since the claimant's load, which then acquired the former life alone.
+        // The Release pairs with the Acquire in `load`; who sees a claim of a newer generation
+        // sees that generation begun. (No model can miss that half: under loom the sweeper's
+        // state is read by a read-modify-write, which is never stale.) Relaxed on failure: the
+        // caller learns only that it has no right to the span.
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.0
+            .compare_exchange(current, new, success, failure)
+            .is_ok()
+    }
+
+    /// See [`SweepSpace::publish_generation`].
+    pub fn publish(&self, generation: u32) {
+        // Release: pairs with the Acquire in `load` and in `exchange`.
+        self.0.store(generation, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_four_words_are_apart_in_every_generation_and_wrap_around_zero() {
+        let mut generation = Generation(u32::MAX - 5);
+        for _ in 0..6 {
+            assert_eq!(generation.standing(generation.unswept()), Standing::Unswept);
+            assert_eq!(generation.standing(generation.claimed()), Standing::Claimed);
+            assert_eq!(generation.standing(generation.word()), Standing::Swept);
+            assert_eq!(generation.standing(0), Standing::NoSpan);
+            assert_eq!(
+                generation.standing(generation.next().word()),
+                Standing::Foreign
+            );
+            assert_eq!(generation.next().unswept(), generation.word());
+            generation = generation.next();
+        }
+        assert_eq!(generation, Generation(8), "0 was skipped");
+    }
+}

@@ -1,0 +1,82 @@
+//! The port: what the sweeper asks of a heap.
+//!
+//! To the sweeper a heap is a row of indexes, at some of which a span begins. Each span has a
+//! generation word, and the heap knows how to sweep one span that nobody else touches. That is
+//! all. What a span holds, how its objects are found dead and where free memory goes stay the
+//! heap's affair.
+//!
+//! Every method is called with no lock of this crate held, so a heap may lock inside, and drop
+//! glue that runs inside [`SweepSpace::reclaim`] may allocate and so come back to
+//! [`Sweeper::sweep_span`](crate::Sweeper::sweep_span).
+
+use crate::Claim;
+
+/// A heap that can be swept span by span.
+///
+/// # Safety
+///
+/// The sweeper promises that a [`Claim`] is handed out at most once a span and cycle, and that
+/// whoever learns that a span is swept sees all that its sweeping wrote. For that the
+/// implementer promises:
+///
+/// - The three methods on the generation word act on one atomic 32-bit word a span, in the orders
+///   each names. ([`GenerationWord`](crate::GenerationWord) has them ready.)
+/// - A word is 0 where no span begins. A span is born by publishing
+///   [`Sweeper::generation`](crate::Sweeper::generation) after all its metadata is written; from
+///   then on the word changes through the sweeper's claims alone, or to 0 by a successful
+///   `exchange_generation` of an owner who frees a swept span outside sweeping.
+/// - No span is born with an older generation once [`Sweeper::begin`](crate::Sweeper::begin) has
+///   returned a newer one.
+/// - `next_span` leaves out no span that was born before the present cycle began.
+/// - `reclaim` destroys nothing but dead objects of the claimed span.
+/// - Only `reclaim` unwinds.
+pub unsafe trait SweepSpace: Sync {
+    /// The span's generation word, by an Acquire load; 0 if no span begins at this index.
+    fn generation(&self, span: u32) -> u32;
+
+    /// Changes the word from `current` to `new`, by an AcqRel compare-exchange; whether it did.
+    ///
+    /// It must not fail spuriously.
+    fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool;
+
+    /// Sets the word, by a Release store.
+    fn publish_generation(&self, span: u32, generation: u32);
+
+    /// The least index in `from..end` at which a span begins.
+    ///
+    /// Spans that are born or freed meanwhile may be in the answer or not: the word decides.
+    fn next_span(&self, from: u32, end: u32) -> Option<u32>;
+
+    /// Whether sweeping the span runs drop glue, that is, code of the heap's user.
+    ///
+    /// The span may be swept and freed by another thread during the call. The answer is not used
+    /// then, but the call must be sound.
+    fn needs_drop(&self, span: u32) -> bool;
+
+    /// Sweeps the claimed span, which the caller owns alone until the claim ends.
+    ///
+    /// The claim ends in one of three ways:
+    ///
+    /// - [`Claim::publish`]: the span is swept and stays. Publish *before* the span is put where
+    ///   an allocator can find it, or the allocator finds a span that is still being swept.
+    /// - [`Claim::retire`]: the span is empty and its memory goes back. Retire *before* the pages
+    ///   go back, or the word of the next span that is born there is overwritten.
+    /// - It is dropped, by an early return or by unwinding: published.
+    ///
+    /// # Panics
+    ///
+    /// May unwind, when drop glue does. The span then counts as swept: objects that were not
+    /// reclaimed have to wait for the next cycle, or are lost; that is the heap's choice.
+    fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed;
+}
+
+/// What the sweeping of one span gave back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// Objects found dead.
+    pub freed_objects: u32,
+    /// Bytes of their slots, or of the whole span if it was freed.
+    pub freed_bytes: usize,
+    /// Whether the span itself was empty and its pages went back.
+    pub span_freed: bool,
+}

@@ -1,0 +1,373 @@
+//! The sweeper: hands each unswept span to exactly one thread that asks for work.
+//!
+//! It owns no span and no list of spans, only the generation, two cursors over the heap's
+//! indexes and a count of those at work. Three ways lead to a swept span, and all may run at
+//! once: an allocator wants this one ([`Sweeper::sweep_span`]); a thread takes batches of
+//! indexes ([`Sweeper::sweep_batch`]), eagerly at the end of a cycle, for debt or in the
+//! background; a collector wants the rest ([`Sweeper::finish`]).
+//!
+//! Spans with and without drop glue have a cursor each, over the same indexes. Without glue a
+//! span is swept in nanoseconds by swapping bitmaps, so that a whole heap of them costs less than
+//! a millisecond a GiB and is best done in one pass. With glue it runs the user's code, some
+//! sixty times dearer, and must never happen on an allocation path. Lists by kind would save the
+//! second walk but need a place to live and a lock; the walk reads one word a span.
+//!
+//! What it costs: a read-modify-write for a batch's indexes, two for a visit, one for a claim;
+//! no lock but at the end of a cycle.
+//!
+//! The protocols are in `generation.rs` (one span) and `state.rs` (the whole sweep).
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::generation::{Generation, Standing};
+use crate::state::State;
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
+use crate::{Reclaimed, SweepSpace};
+
+/// Indexes taken at once. 64 pages are half a MiB of heap: enough that the cursor's cache line
+/// does not travel, little enough that threads end together.
+const BATCH: u64 = if cfg!(heapwright_loom) { 1 } else { 64 };
+
+/// A kind of span: does sweeping it run drop glue, the code of the heap's user?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glue {
+    /// No: sweeping is bookkeeping alone.
+    Without,
+    /// Yes: sweeping may run anything, and may panic.
+    With,
+}
+
+/// What became of a request for one span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The caller has just swept it.
+    Swept(Reclaimed),
+    /// It was swept in this cycle, or born in it; the caller sees what the sweeping wrote.
+    AlreadySwept,
+    /// Another visitor is sweeping it.
+    InFlight,
+    /// No span begins there.
+    NoSpan,
+}
+
+/// What a visit swept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Spans swept.
+    pub spans_swept: usize,
+    /// Of these, spans that were empty and went back.
+    pub spans_freed: usize,
+    /// Objects found dead.
+    pub freed_objects: u64,
+    /// Bytes that came free.
+    pub freed_bytes: usize,
+    /// Whether every index has been taken for this kind. Others may still be sweeping theirs:
+    /// [`Sweeper::is_done`] tells.
+    pub exhausted: bool,
+}
+
+impl Progress {
+    fn count(&mut self, reclaimed: Reclaimed) {
+        self.spans_freed += usize::from(reclaimed.span_freed);
+        self.freed_objects += u64::from(reclaimed.freed_objects);
+        self.freed_bytes += reclaimed.freed_bytes;
+    }
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// The sweeper of one heap. The heap itself is an argument of each call.
+///
+/// ```
+/// let sweeper = gc_sweep::Sweeper::new();
+/// assert!(sweeper.is_done(), "a new heap has nothing to sweep");
+/// ```
+#[derive(Debug)]
+pub struct Sweeper {
+    state: State,
+    /// One past the last index of this cycle. Written by `begin`, when nobody sweeps.
+    end: AtomicU32,
+    /// The next index to take, a cursor a kind. Beyond `end` when all were taken; 64 bits, so
+    /// that late comers cannot wrap it.
+    cursors: [AtomicU64; 2],
+    /// Held to wait for the end of a sweep, and to begin one. Never while a port is called.
+    gate: Mutex<()>,
+    ended: Condvar,
+}
+
+impl Default for Sweeper {
+    fn default() -> Sweeper {
+        Sweeper::new()
+    }
+}
+
+impl Sweeper {
+    /// A sweeper for a heap that was never collected, with nothing to sweep.
+    pub fn new() -> Sweeper {
+        Sweeper {
+            state: State::new(),
+            end: AtomicU32::new(0),
+            cursors: [AtomicU64::new(0), AtomicU64::new(0)],
+            gate: Mutex::new(()),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// The heap's generation: the word that a span is born with, never 0.
+    pub fn generation(&self) -> u32 {
+        self.state.load().generation().word()
+    }
+
+    /// Whether every span is swept and nobody sweeps; all their writes are visible then.
+    pub fn is_done(&self) -> bool {
+        self.state.load().is_done()
+    }
+
+    /// Makes every span unswept and returns the new generation. Marking has ended: the heap's
+    /// marks tell the living.
+    ///
+    /// Every span begins below `spans_end`. From now on spans are born with the new generation,
+    /// anywhere.
+    ///
+    /// # Panics
+    ///
+    /// If the former sweep is not done: call [`finish`](Self::finish) first.
+    pub fn begin(&self, spans_end: u32) -> u32 {
+        // The lock makes a second collector, which should not be, find "not done" below.
+        let _gate = lock(&self.gate);
+        let now = self.state.load();
+        assert!(
+            now.is_done(),
+            "`Sweeper::begin` before the former sweep was done: call `finish` first"
+        );
+        // Relaxed: `open` releases them to each visitor.
+        self.end.store(spans_end, Ordering::Relaxed);
+        for cursor in &self.cursors {
+            // Relaxed: as above.
+            cursor.store(0, Ordering::Relaxed);
+        }
+        let generation = now.generation().next();
+        self.state.open(generation);
+        generation.word()
+    }
+
+    /// Sweeps one span, if that is still to be done: lazy sweeping, for an allocator that is
+    /// about to use it.
+    ///
+    /// Never waits. Runs drop glue if the span has some; an allocator therefore asks for spans
+    /// without glue only. A caller who races with [`begin`](Self::begin) may get the answer of
+    /// the cycle before; what tells mutators of a new cycle is the heap's handshake.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with a panic of the heap's `reclaim`. Panics if the span's word is of no
+    /// generation that it can have: a promise of [`SweepSpace`] was broken.
+    pub fn sweep_span<S>(&self, space: &S, span: u32) -> Outcome
+    where
+        S: SweepSpace + ?Sized,
+    {
+        loop {
+            let now = self.state.load();
+            let generation = now.generation();
+            match generation.standing(space.generation(span)) {
+                Standing::NoSpan => return Outcome::NoSpan,
+                Standing::Swept => return Outcome::AlreadySwept,
+                Standing::Claimed => return Outcome::InFlight,
+                Standing::Unswept if !now.is_done() => {}
+                // A cycle may have begun since the state was read: judge again. If none has, the
+                // word is wrong, for in a sweep that is done no span is unswept.
+                Standing::Unswept | Standing::Foreign => {
+                    let unmoved = self.state.load().generation() == generation;
+                    assert!(!unmoved, "{}", misborn(span, generation));
+                    continue;
+                }
+            }
+            let Some(entered) = self.state.enter(now) else {
+                continue;
+            };
+            let _visit = Visit(self);
+            if entered.generation() != generation {
+                continue;
+            }
+            return match generation.claim(space, span) {
+                Some(claim) => Outcome::Swept(space.reclaim(claim)),
+                None => Outcome::InFlight,
+            };
+        }
+    }
+
+    /// Takes batches of indexes and sweeps the spans of this kind among them, until `spans_max`
+    /// are swept or no index is left.
+    ///
+    /// A batch once taken is swept whole, so that up to 63 spans more may be swept. Any number of
+    /// threads may do so at once; each gets other batches. Never waits.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with the first panic of the heap's `reclaim`, after the batch is swept: no span is
+    /// skipped because another's drop glue panicked.
+    pub fn sweep_batch<S>(&self, space: &S, glue: Glue, spans_max: usize) -> Progress
+    where
+        S: SweepSpace + ?Sized,
+    {
+        let mut progress = Progress::default();
+        if let Err(payload) = self.visit(space, glue, spans_max, &mut progress) {
+            panic::resume_unwind(payload);
+        }
+        progress
+    }
+
+    /// Sweeps all that is left, of both kinds, and waits until nobody sweeps. What this thread
+    /// swept is the answer; afterwards [`is_done`](Self::is_done) holds until the next `begin`.
+    ///
+    /// Must not be called from inside a `reclaim` of the same heap: the span that is being swept
+    /// would wait for itself.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with the first panic of the heap's `reclaim`, after everything is swept.
+    pub fn finish<S>(&self, space: &S) -> Progress
+    where
+        S: SweepSpace + ?Sized,
+    {
+        let mut progress = Progress::default();
+        let mut panicked = Ok(());
+        for glue in [Glue::Without, Glue::With] {
+            progress.exhausted = false;
+            while !progress.exhausted {
+                let visited = self.visit(space, glue, usize::MAX, &mut progress);
+                panicked = keep_first(panicked, visited);
+            }
+        }
+        self.wait_until_done();
+        if let Err(payload) = panicked {
+            panic::resume_unwind(payload);
+        }
+        progress
+    }
+
+    /// One visit: enters, sweeps batches until one panicked or there is no need for more, and
+    /// leaves.
+    fn visit<S>(
+        &self,
+        space: &S,
+        glue: Glue,
+        spans_max: usize,
+        progress: &mut Progress,
+    ) -> Result<(), Panic>
+    where
+        S: SweepSpace + ?Sized,
+    {
+        let Some(entered) = self.state.enter_for(glue) else {
+            progress.exhausted = true;
+            return Ok(());
+        };
+        let _visit = Visit(self);
+        let spans_end = progress.spans_swept.saturating_add(spans_max);
+        let mut panicked = Ok(());
+        while progress.spans_swept < spans_end && panicked.is_ok() {
+            let Some(indexes) = self.take_batch(glue) else {
+                self.state.set_taken(glue);
+                progress.exhausted = true;
+                break;
+            };
+            panicked = sweep_indexes(space, entered.generation(), glue, indexes, progress);
+        }
+        panicked
+    }
+
+    /// The next batch of indexes; `None` when all were taken. The caller is a visitor.
+    fn take_batch(&self, glue: Glue) -> Option<Range<u32>> {
+        let cursor = match glue {
+            Glue::Without => &self.cursors[0],
+            Glue::With => &self.cursors[1],
+        };
+        // Relaxed: constant while anybody is a visitor, and `enter` acquired it.
+        let end = self.end.load(Ordering::Relaxed);
+        // Relaxed: that no two get the same batch needs no order, and that the sweep is not done
+        // before this batch is swept rests on the state word alone (see `state.rs`).
+        let from = cursor.fetch_add(BATCH, Ordering::Relaxed);
+        let from = u32::try_from(from).ok().filter(|&from| from < end)?;
+        Some(from..end.min(from.saturating_add(BATCH as u32)))
+    }
+
+    fn wait_until_done(&self) {
+        let mut gate = lock(&self.gate);
+        // The last visitor makes the state done and only then takes the lock to notify. So either
+        // it is done when we look, or we wait before that visitor gets the lock.
+        while !self.state.load().is_done() {
+            gate = wait(&self.ended, gate);
+        }
+    }
+}
+
+/// A visitor's presence; leaves when it is dropped, by unwinding too.
+struct Visit<'s>(&'s Sweeper);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if self.0.state.leave() {
+            let _gate = lock(&self.0.gate);
+            self.0.ended.notify_all();
+        }
+    }
+}
+
+/// Sweeps those spans of a batch that are of the kind and unclaimed, and returns the first panic
+/// at its end.
+fn sweep_indexes<S>(
+    space: &S,
+    generation: Generation,
+    glue: Glue,
+    indexes: Range<u32>,
+    progress: &mut Progress,
+) -> Result<(), Panic>
+where
+    S: SweepSpace + ?Sized,
+{
+    let mut panicked = Ok(());
+    let mut from = indexes.start;
+    while let Some(span) = space.next_span(from, indexes.end) {
+        from = span + 1;
+        match generation.standing(space.generation(span)) {
+            Standing::Unswept => {}
+            Standing::Foreign => panic!("{}", misborn(span, generation)),
+            Standing::NoSpan | Standing::Claimed | Standing::Swept => continue,
+        }
+        if space.needs_drop(span) != (glue == Glue::With) {
+            continue;
+        }
+        let Some(claim) = generation.claim(space, span) else {
+            continue;
+        };
+        progress.spans_swept += 1;
+        // Unwind safe: the claim publishes the span, and its content is the heap's to keep whole.
+        match panic::catch_unwind(AssertUnwindSafe(|| space.reclaim(claim))) {
+            Ok(reclaimed) => progress.count(reclaimed),
+            Err(payload) => panicked = keep_first(panicked, Err(payload)),
+        }
+    }
+    panicked
+}
+
+/// The first of two panics. A second payload is leaked: dropping it could panic again.
+fn keep_first(first: Result<(), Panic>, second: Result<(), Panic>) -> Result<(), Panic> {
+    match (first, second) {
+        (Ok(()), second) => second,
+        (first, Ok(())) => first,
+        (first, Err(payload)) => {
+            std::mem::forget(payload);
+            first
+        }
+    }
+}
+
+fn misborn(span: u32, generation: Generation) -> String {
+    format!(
+        "span {span} missed a sweep before generation {}: it was born with an old generation or \
+         beyond the end that `Sweeper::begin` was told, or its claim was forgotten",
+        generation.word()
+    )
+}

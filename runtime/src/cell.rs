@@ -1,0 +1,133 @@
+//! `GcCell`: one reference inside an object that can be replaced.
+
+use crate::collector::Collector;
+use crate::cx::Cx;
+use crate::gc::Gc;
+use crate::repr::Managed;
+use crate::sync::{AtomicPtr, Ordering};
+use gc_mark::{Rebrand, Trace, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// A place for a reference, or none: one atomic word.
+///
+/// A store needs the closure's [`Cx`], because a collector that marks beside the mutators must
+/// hear of it.
+pub struct GcCell<'gc, T: ?Sized> {
+    word: AtomicPtr<u8>,
+    holds: PhantomData<Gc<'gc, T>>,
+    /// Invariant in `T`: a cell of a type is no cell of a supertype, through which another value
+    /// could be stored. A function's type, so that `Send` and `Sync` hang on `holds` alone.
+    stores: PhantomData<fn(*const T) -> *const T>,
+}
+
+impl<'gc, T: ?Sized> GcCell<'gc, T> {
+    /// A cell that holds `value`.
+    pub fn new(value: Option<Gc<'gc, T>>) -> Self {
+        Self {
+            word: AtomicPtr::new(to_word(value)),
+            holds: PhantomData,
+            stores: PhantomData,
+        }
+    }
+
+    /// A cell that holds nothing.
+    pub fn empty() -> Self {
+        Self::new(None)
+    }
+
+    /// What the cell holds.
+    #[inline]
+    pub fn get(&self) -> Option<Gc<'gc, T>> {
+        // Acquire: pairs with the Release of the stores below; who reads a reference reads the
+        // object as it was when the reference was stored.
+        // SAFETY: the word came from a `Gc` of this type and brand.
+        unsafe { from_word(self.word.load(Ordering::Acquire)) }
+    }
+
+    /// Stores `value`.
+    #[inline]
+    pub fn set<C: Collector>(&self, _cx: &Cx<'gc, C>, value: Option<Gc<'gc, T>>) {
+        // Release: pairs with the Acquire in `get`.
+        self.word.store(to_word(value), Ordering::Release);
+    }
+
+    /// Stores `value` and returns what the cell held.
+    pub fn swap<C: Collector>(
+        &self,
+        _cx: &Cx<'gc, C>,
+        value: Option<Gc<'gc, T>>,
+    ) -> Option<Gc<'gc, T>> {
+        // AcqRel: Release pairs with the Acquire in `get`; Acquire as in `get`, for the old.
+        // SAFETY: the word came from a `Gc` of this type and brand.
+        unsafe { from_word(self.word.swap(to_word(value), Ordering::AcqRel)) }
+    }
+
+    /// Stores `new` if the cell holds `current` (the same object); else returns what it holds.
+    ///
+    /// # Errors
+    ///
+    /// What the cell holds, if that is not `current`.
+    pub fn compare_exchange<C: Collector>(
+        &self,
+        _cx: &Cx<'gc, C>,
+        current: Option<Gc<'gc, T>>,
+        new: Option<Gc<'gc, T>>,
+    ) -> Result<(), Option<Gc<'gc, T>>> {
+        let (current, new) = (to_word(current), to_word(new));
+        // AcqRel, and Acquire on failure: as in `swap` and in `get`.
+        match self
+            .word
+            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => Ok(()),
+            // SAFETY: the word came from a `Gc` of this type and brand.
+            Err(found) => Err(unsafe { from_word(found) }),
+        }
+    }
+}
+
+fn to_word<T: ?Sized>(value: Option<Gc<'_, T>>) -> *mut u8 {
+    value.map_or(std::ptr::null_mut(), |gc| Gc::at(gc).as_ptr())
+}
+
+/// The reference in a word.
+///
+/// # Safety
+///
+/// The word came from `to_word` of the same type and brand.
+unsafe fn from_word<'gc, T: ?Sized>(word: *mut u8) -> Option<Gc<'gc, T>> {
+    // SAFETY: then an object of `T`'s kind is there; it is reachable from the cell, which the
+    // caller reaches.
+    NonNull::new(word).map(|at| unsafe { Gc::from_raw(at) })
+}
+
+impl<T: ?Sized> Default for GcCell<'_, T> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl<T: ?Sized + Managed + fmt::Debug> fmt::Debug for GcCell<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GcCell").field(&self.get()).finish()
+    }
+}
+
+// SAFETY: reports the reference that it holds; has no drop glue.
+unsafe impl<'gc, T: ?Sized + Managed> Trace for GcCell<'gc, T> {
+    const NEEDS_TRACE: bool = true;
+
+    #[inline(always)]
+    fn trace<V: Visitor>(&self, visitor: &mut V) {
+        if let Some(gc) = self.get() {
+            gc.trace(visitor);
+        }
+    }
+}
+
+// SAFETY: the brand is replaced, here and in the target, and nothing else.
+unsafe impl<'gc, T: ?Sized + Rebrand> Rebrand for GcCell<'gc, T> {
+    type With<'to> = GcCell<'to, T::With<'to>>;
+}

@@ -1,0 +1,55 @@
+//! The port of collectors: what one must do, and what it may use.
+//!
+//! A collector is a type parameter of the heap, so that one without a barrier costs a mutator
+//! nothing. It is asked to run a cycle when no other runs, on a thread that is in no closure. The
+//! [`Session`] it gets can finish the last sweep and stop the world; what a stopped world allows
+//! is a type, [`Stopped`], not a comment.
+
+use crate::cycle::{CollectError, Session};
+
+/// What a mutator must do when it overwrites a reference in the heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barrier {
+    /// Nothing: the collector marks while the world is stopped.
+    None,
+}
+
+/// A policy of collection.
+///
+/// `runtime/examples/custom_collector.rs` writes one outside of this crate.
+///
+/// # Safety
+///
+/// * A collector that calls [`Stopped::begin_sweep`](crate::Stopped::begin_sweep) has marked every
+///   object reachable from the roots since the world stopped.
+/// * It [shades](crate::Stopped::shade) nothing but objects that this stopped world reported.
+pub unsafe trait Collector: Send + Sync + Sized + 'static {
+    /// What the collector is called in reports.
+    const NAME: &'static str;
+    /// What it asks of mutators.
+    const BARRIER: Barrier;
+    /// Whether it ever frees anything. If not, no cycle is begun.
+    const COLLECTS: bool = true;
+
+    /// Runs a cycle.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError`] if it gave up; then nothing was freed and the heap is as before.
+    fn collect(&self, session: &mut Session<'_>) -> Result<(), CollectError>;
+}
+
+/// Collects nothing: for programs that end before memory does, and as the baseline of benches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoGc;
+
+// SAFETY: never begins a sweep.
+unsafe impl Collector for NoGc {
+    const NAME: &'static str = "no-gc";
+    const BARRIER: Barrier = Barrier::None;
+    const COLLECTS: bool = false;
+
+    fn collect(&self, _session: &mut Session<'_>) -> Result<(), CollectError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! A cycle: the steps that a collector may take, in the order that keeps them sound.
+//!
+//! ```text
+//! finish_sweep    nothing is unswept, so every mark bit is clear
+//! stop_the_world  every mutator is outside; their spans are given up
+//!   mark          all that the roots reach
+//!   begin_sweep   weak references to the dead are cleared; every span is unswept
+//! resume          the mutators go on; sweeping goes on behind them
+//! ```
+
+use crate::ports::mark::{MarkModel, WorldRoots};
+use crate::raw::core::Core;
+use crate::raw::object_type::{address_of, info_of, ops};
+use crate::raw::task::{Task, during};
+use crate::stats::{CycleStats, Reason};
+use crate::sync::{lock, on_own_thread};
+use crate::weak;
+use gc_mark::{Aborted, Kind, Marker, Object, Visitor};
+use rayon::ThreadPool;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Why a collection did not take place.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// A `trace` panicked, so nothing is known of what is reachable. Nothing was freed.
+    TracePanicked {
+        /// The panic's message, if it had one.
+        message: String,
+    },
+    /// Drop glue or a `trace` of a heap's object asked for a collection, which would wait for
+    /// itself. Collect from outside of it.
+    Reentrant,
+}
+
+impl fmt::Display for CollectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TracePanicked { message } => {
+                write!(
+                    f,
+                    "a `trace` panicked ({message}); nothing was freed, mend the type"
+                )
+            }
+            Self::Reentrant => f.write_str(
+                "a collection was asked for by drop glue or a `trace`; ask from outside of it",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CollectError {}
+
+fn message_of(aborted: Aborted) -> String {
+    let payload = aborted.into_payload();
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// One run of a collector.
+pub struct Session<'a> {
+    core: &'a Arc<Core>,
+    pub(crate) cycle: CycleStats,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(core: &'a Arc<Core>, why: Reason) -> Self {
+        Self {
+            core,
+            cycle: CycleStats {
+                why,
+                ..CycleStats::default()
+            },
+        }
+    }
+
+    /// Why the cycle began.
+    pub fn reason(&self) -> Reason {
+        self.cycle.why
+    }
+
+    /// Sweeps what the last cycle left, so that this one finds clear marks.
+    pub fn finish_sweep(&mut self) {
+        self.core.finish_sweep();
+    }
+
+    /// Runs `act` while every mutator is outside. Whatever it does, even panic, they go on
+    /// afterwards; marks that no sweep was begun for are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// None today; a collector that may fail to stop says so here.
+    ///
+    /// # Panics
+    ///
+    /// If the last sweep is not finished, or this thread is inside a closure.
+    pub fn stop_the_world<R>(
+        &mut self,
+        act: impl FnOnce(&mut Stopped<'_>) -> R,
+    ) -> Result<R, CollectError> {
+        let core = self.core;
+        assert!(
+            core.sweeper.is_done(),
+            "the world is stopped before `finish_sweep`"
+        );
+        let begun = Instant::now();
+        assert!(
+            core.world.stop().is_ok(),
+            "the world is stopped from inside a closure"
+        );
+        self.cycle.stop = begun.elapsed();
+        let mut stopped = Stopped {
+            core,
+            begun,
+            cycle: &mut self.cycle,
+            dirty: false,
+            swept: false,
+        };
+        core.world.for_each(|state| {
+            // SAFETY: the world is stopped, by this thread, which uses one local at a time.
+            core.flush(&mut *unsafe { state.local() });
+        });
+        stopped.cycle.before_bytes = core.live_bytes();
+        Ok(act(&mut stopped))
+    }
+}
+
+/// A stopped world: no mutator is inside, no cache owns a span, every span is swept.
+pub struct Stopped<'s> {
+    core: &'s Arc<Core>,
+    begun: Instant,
+    cycle: &'s mut CycleStats,
+    /// Marks may be set.
+    dirty: bool,
+    /// A sweep has begun, which will clear them.
+    swept: bool,
+}
+
+impl Stopped<'_> {
+    /// Bytes of slots in use.
+    pub fn live_bytes(&self) -> usize {
+        self.core.live_bytes()
+    }
+
+    /// Calls `report` with each root.
+    pub fn for_each_root(&self, report: &mut dyn FnMut(Object, Kind)) {
+        struct Reporter<'a>(&'a mut dyn FnMut(Object, Kind));
+        impl Visitor for Reporter<'_> {
+            fn visit(&mut self, object: Object, kind: Kind) {
+                (self.0)(object, kind);
+            }
+        }
+        let roots = WorldRoots { core: self.core };
+        for job in 0..gc_mark::Roots::jobs(&roots) {
+            gc_mark::Roots::scan(&roots, job, &mut Reporter(report));
+        }
+    }
+
+    /// Marks `object`; true if it was not marked.
+    ///
+    /// # Panics
+    ///
+    /// If the object is of another heap.
+    pub fn shade(&mut self, object: Object) -> bool {
+        let granule = self.core.heap.granule_of(object.0);
+        let inside = granule < self.core.heap.spans_end() as usize * 512;
+        assert!(inside, "{object:?} is not of this heap");
+        self.dirty = true;
+        // SAFETY: the granule is in the heap.
+        let won = unsafe { self.core.heap.marks().claim(granule) };
+        self.cycle.objects_marked += usize::from(won);
+        won
+    }
+
+    /// Calls `report` with each reference that `object` holds.
+    ///
+    /// # Safety
+    ///
+    /// `object` and `kind` were reported by this world.
+    pub unsafe fn scan(&self, object: Object, kind: Kind, report: &mut dyn FnMut(Object, Kind)) {
+        let visit = ops(info_of(kind)).visit;
+        // SAFETY: an object of that kind (precondition), live until a sweep begins.
+        during(Task::Marking, || unsafe {
+            visit(address_of(object), report)
+        });
+    }
+
+    /// Marks all that the roots reach: with `markers` threads of `pool`, or on this thread alone.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError::TracePanicked`]; the marks set so far are forgotten at the world's end.
+    pub fn mark(
+        &mut self,
+        marker: &mut Marker,
+        pool: Option<&ThreadPool>,
+        markers: usize,
+    ) -> Result<(), CollectError> {
+        self.dirty = true;
+        let model = MarkModel::new(self.core);
+        let roots = WorldRoots { core: self.core };
+        let outcome = match pool {
+            None => during(Task::Marking, || marker.mark(&model, &roots)),
+            Some(pool) => {
+                let round = marker.round(&model, &roots);
+                let run = |index| during(Task::Marking, || round.run(index));
+                let broadcast = || {
+                    pool.broadcast(|context| {
+                        if context.index() < markers {
+                            run(context.index());
+                        }
+                    });
+                };
+                // A thread of another pool would take up that pool's jobs while it waits, and
+                // stay in one that wants to enter this stopped world.
+                if rayon::current_thread_index().is_none() {
+                    broadcast();
+                } else if !on_own_thread(broadcast) {
+                    run(0);
+                }
+                round.finish()
+            }
+        };
+        self.cycle.markers = if pool.is_some() { markers } else { 1 };
+        match outcome {
+            Ok(outcome) => {
+                self.cycle.objects_marked += outcome.objects;
+                Ok(())
+            }
+            Err(aborted) => {
+                self.core.counters.trace_panics.add(1);
+                Err(CollectError::TracePanicked {
+                    message: message_of(aborted),
+                })
+            }
+        }
+    }
+
+    /// Clears weak references to what is not marked, and makes every span unswept: from now on
+    /// what is not marked is freed.
+    ///
+    /// # Safety
+    ///
+    /// Every object that the roots reach is marked.
+    pub unsafe fn begin_sweep(&mut self) {
+        assert!(!self.swept, "a sweep is begun twice in one stop");
+        let core = self.core;
+        // SAFETY: marking is over (precondition), and the world is stopped.
+        unsafe { weak::clear_dead(&core.heap) };
+        core.heap.rewind();
+        core.sweeper.begin(core.heap.spans_end());
+        core.fix_debt();
+        core.suspend_trigger();
+        self.swept = true;
+        self.cycle.number = core.counters.next_cycle();
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        if self.dirty && !self.swept {
+            // SAFETY: the world is stopped, its one marker is this thread, and nothing sweeps.
+            unsafe { self.core.heap.clear_marks() };
+        }
+        self.cycle.pause = self.begun.elapsed();
+        self.core.counters.note_pause(self.cycle.pause);
+        if self.swept {
+            *lock(&self.core.unreported) = Some(*self.cycle);
+        }
+        self.core.world.resume();
+    }
+}
+
+/// How long `act` takes.
+pub(crate) fn timed<R>(act: impl FnOnce() -> R) -> (R, Duration) {
+    let begun = Instant::now();
+    let result = act();
+    (result, begun.elapsed())
+}

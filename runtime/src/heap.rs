@@ -1,0 +1,241 @@
+//! The heap as its users hold it: built, shared, entered, looked at.
+
+use crate::collector::Collector;
+use crate::cx::Cx;
+use crate::cycle::CollectError;
+use crate::ports::source::AnySource;
+use crate::raw;
+use crate::raw::core::{Core, Local};
+use crate::raw::shared::Shared;
+use crate::raw::world::State;
+use crate::stats::{CycleStats, Stats};
+use crate::stop_the_world::StopTheWorld;
+use alloc_core::{Census, Mmap, PageSource, ReserveError};
+use std::fmt;
+use std::sync::Arc;
+
+/// The heap that most programs want.
+pub type Heap = Runtime<StopTheWorld>;
+
+/// What a heap reserves if not told otherwise: addresses, not memory.
+const RESERVE_BYTES: usize = 64 << 30;
+/// The smallest range that is worth having.
+const RESERVE_BYTES_MIN: usize = 8 << 20;
+
+/// A garbage-collected heap with the collector `C`.
+///
+/// A handle: cloning it is cheap and gives another one of the same heap. The heap's memory goes
+/// back, and whatever is in it is dropped, when the last handle and the last [`Mutator`] are gone.
+pub struct Runtime<C: Collector = StopTheWorld> {
+    shared: Arc<Shared<C>>,
+}
+
+impl<C: Collector> Clone for Runtime<C> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<C: Collector> fmt::Debug for Runtime<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("collector", &C::NAME)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Heap {
+    /// A heap with the usual settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ReserveError`] if the system has no address range for it.
+    pub fn new() -> Result<Self, ReserveError> {
+        Self::builder().build()
+    }
+}
+
+impl<C: Collector> Runtime<C> {
+    /// A heap to be built with the collector's usual settings.
+    pub fn builder() -> Builder<C>
+    where
+        C: Default,
+    {
+        Builder::new(C::default())
+    }
+
+    /// Registers a mutator: what a thread allocates with. Usually one a thread.
+    pub fn mutator(&self) -> Mutator<C> {
+        let state = self.shared.core.world.register(Local::default());
+        Mutator {
+            shared: self.shared.clone(),
+            state,
+        }
+    }
+
+    /// Sets the growth in percent after which a cycle begins; `None`: never for growth. At any
+    /// time, from any thread.
+    pub fn set_gc_percent(&self, percent: Option<u32>) {
+        self.shared.core.set_percent(percent);
+    }
+
+    /// Gives all free memory back to the operating system, now; returns how many bytes.
+    ///
+    /// What is dead but not collected is not free: collect first.
+    pub fn release_os_memory(&self) -> usize {
+        self.shared.release_os_memory()
+    }
+
+    /// A snapshot of the heap's figures.
+    pub fn stats(&self) -> Stats {
+        let core = &*self.shared.core;
+        let pages = core.heap.pages().stats();
+        Stats {
+            live_bytes: core.live_bytes(),
+            goal_bytes: core.trigger_bytes(),
+            heap_bytes: pages.in_use_bytes,
+            retained_bytes: pages.retained_bytes,
+            released_bytes: pages.released_bytes,
+            mutators: core.world.mutators(),
+            roots: core.roots.len(),
+            ..core.counters.snapshot()
+        }
+    }
+
+    /// Spans and objects by type and size class. Linear in the number of spans.
+    pub fn census(&self) -> Vec<Census> {
+        self.shared.core.heap.census()
+    }
+}
+
+/// The settings of a heap.
+pub struct Builder<C: Collector> {
+    collector: C,
+    percent: Option<u32>,
+    reserve_bytes: usize,
+    limit_bytes: Option<usize>,
+    source: AnySource,
+}
+
+impl<C: Collector> Builder<C> {
+    /// The usual settings, with this collector.
+    pub fn new(collector: C) -> Self {
+        Self {
+            collector,
+            percent: Some(100),
+            reserve_bytes: RESERVE_BYTES,
+            limit_bytes: None,
+            source: AnySource::new(Mmap::default()),
+        }
+    }
+
+    /// By how many percent of what survived the heap grows before the next cycle: 100 if not set.
+    pub fn gc_percent(mut self, percent: u32) -> Self {
+        self.percent = Some(percent);
+        self
+    }
+
+    /// No cycle begins for the heap's growth.
+    pub fn gc_off(mut self) -> Self {
+        self.percent = None;
+        self
+    }
+
+    /// Bytes of address range to reserve: the most that the heap can ever hold. 64 GiB if not
+    /// set; half of it, and so on, where the system refuses.
+    pub fn reserve_bytes(mut self, bytes: usize) -> Self {
+        self.reserve_bytes = bytes.max(RESERVE_BYTES_MIN);
+        self
+    }
+
+    /// Bytes of pages that may be in use at once; an allocation beyond fails as a value.
+    pub fn limit_bytes(mut self, bytes: usize) -> Self {
+        self.limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Where the heap's memory comes from, instead of the operating system.
+    pub fn page_source(mut self, source: impl PageSource) -> Self {
+        self.source = AnySource::new(source);
+        self
+    }
+
+    /// Reserves the range and starts the heap's threads, asleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ReserveError`] if not even 8 MiB of addresses can be had.
+    pub fn build(self) -> Result<Runtime<C>, ReserveError> {
+        let heap = alloc_core::Heap::new(self.source, self.reserve_bytes, RESERVE_BYTES_MIN)?;
+        if let Some(limit_bytes) = self.limit_bytes {
+            heap.pages().set_limit(limit_bytes);
+        }
+        let percent = if C::COLLECTS { self.percent } else { None };
+        let core = Core::new(heap, percent);
+        Ok(Runtime {
+            shared: Arc::new(Shared::new(core, self.collector)),
+        })
+    }
+}
+
+/// A thread's access to a heap. May move to another thread between closures.
+pub struct Mutator<C: Collector = StopTheWorld> {
+    pub(crate) shared: Arc<Shared<C>>,
+    pub(crate) state: Arc<State<Local>>,
+}
+
+impl<C: Collector> fmt::Debug for Mutator<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutator")
+            .field("collector", &C::NAME)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Collector> Mutator<C> {
+    /// Runs `run` inside the heap: only there can references be held.
+    ///
+    /// References cannot leave the closure; what must outlive it goes into a
+    /// [`Root`](crate::Root). Between closures this thread holds no reference, which is what lets
+    /// the collector do without looking at its stack. So a closure should not run for long: while
+    /// it does, no cycle can begin.
+    ///
+    /// A panic in the closure leaves the heap as if it had returned.
+    #[inline]
+    pub fn enter<R>(&mut self, run: impl for<'gc> FnOnce(&Cx<'gc, C>) -> R) -> R {
+        // SAFETY: the guard lives in this frame, around the call of `run`; frames end in order.
+        let inside = unsafe { raw::enter(self) };
+        run(&Cx::new(&inside))
+    }
+
+    /// Runs a cycle; returns when everything that was dead has been dropped and freed.
+    ///
+    /// By its type it cannot be called inside this mutator's closure. Waits for a cycle that runs
+    /// already, and then runs one of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError`]; nothing was freed then.
+    ///
+    /// # Panics
+    ///
+    /// If it is called inside a closure of *another* mutator of the same heap on the same thread.
+    pub fn collect(&mut self) -> Result<CycleStats, CollectError> {
+        self.shared.collect()
+    }
+
+    /// The mutator's heap.
+    pub fn heap(&self) -> Runtime<C> {
+        Runtime {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<C: Collector> Drop for Mutator<C> {
+    fn drop(&mut self) {
+        self.shared.retire(&self.state);
+    }
+}

@@ -1,0 +1,108 @@
+//! The heap as the marker sees it: marks are bits beside the heap, objects are addresses, kinds
+//! are descriptions.
+
+use crate::raw::core::Core;
+use crate::raw::object_type::{address_of, info_of, ops, prefetch};
+use gc_mark::{Alone, Kind, Object, ObjectModel, Packet, Roots, Shared, Tracer, Visitor};
+use std::sync::Arc;
+
+/// The objects of one heap.
+pub(crate) struct MarkModel {
+    core: Arc<Core>,
+}
+
+impl MarkModel {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        Self { core: core.clone() }
+    }
+
+    #[inline(always)]
+    fn granule(&self, object: Object) -> usize {
+        self.core
+            .heap
+            .granule_of(address_of(object).as_ptr().addr())
+    }
+}
+
+// SAFETY:
+// * Marks are set by `fetch_or` (or alone) and cleared by nobody until sweeping.
+// * Scanning goes through `ObjectType`, whose implementers promise to report every reference, with
+//   the kind that the object was allocated with: the safe layer derives both from one type, and
+//   the raw layer demands it.
+// * Nothing is freed and no kind changes while marking lasts: sweeping has ended before.
+unsafe impl ObjectModel for MarkModel {
+    #[inline(always)]
+    fn claim(&self, object: Object) -> bool {
+        // SAFETY: visitors are shown objects of this heap, whose granules have bits.
+        unsafe { self.core.heap.marks().claim(self.granule(object)) }
+    }
+
+    #[inline(always)]
+    fn claim_alone(&self, object: Object) -> bool {
+        // SAFETY: as above; one worker marks, and the world is stopped.
+        unsafe { self.core.heap.marks().claim_alone(self.granule(object)) }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, object: Object) {
+        prefetch(object);
+    }
+
+    fn scan_alone(&self, packet: Packet<'_>, tracer: &mut Tracer<'_, Self, Alone>) {
+        let scan = ops(info_of(packet.kind())).scan_alone;
+        // SAFETY: marked objects of that kind, live until sweeping begins.
+        unsafe { scan(packet, tracer) }
+    }
+
+    fn scan_shared(&self, packet: Packet<'_>, tracer: &mut Tracer<'_, Self, Shared>) {
+        let scan = ops(info_of(packet.kind())).scan_shared;
+        // SAFETY: as in `scan_alone`.
+        unsafe { scan(packet, tracer) }
+    }
+
+    fn scan_part_alone(
+        &self,
+        object: Object,
+        kind: Kind,
+        part: usize,
+        tracer: &mut Tracer<'_, Self, Alone>,
+    ) {
+        let scan = ops(info_of(kind)).part_alone;
+        // SAFETY: as in `scan_alone`; the part is one of those that the scan deferred.
+        unsafe { scan(object, part, tracer) }
+    }
+
+    fn scan_part_shared(
+        &self,
+        object: Object,
+        kind: Kind,
+        part: usize,
+        tracer: &mut Tracer<'_, Self, Shared>,
+    ) {
+        let scan = ops(info_of(kind)).part_shared;
+        // SAFETY: as in `scan_part_alone`.
+        unsafe { scan(object, part, tracer) }
+    }
+}
+
+/// The roots of a stopped world: the handle table, and what the embedder's own stacks hold.
+pub(crate) struct WorldRoots<'a> {
+    pub(crate) core: &'a Core,
+}
+
+// SAFETY: the handle table's jobs and then one job that reports the extra roots: all of both.
+unsafe impl Roots for WorldRoots<'_> {
+    fn jobs(&self) -> usize {
+        self.core.roots.jobs() + 1
+    }
+
+    fn scan<V: Visitor>(&self, job: usize, visitor: &mut V) {
+        let table_jobs = self.core.roots.jobs();
+        if job < table_jobs {
+            self.core.roots.scan(job, visitor);
+        } else if job == table_jobs {
+            self.core
+                .scan_extra_roots(&mut |object, kind| visitor.visit(object, kind));
+        }
+    }
+}

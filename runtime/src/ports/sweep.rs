@@ -1,0 +1,107 @@
+//! The heap as the sweeper sees it: a span is swept by letting its marks become its allocation
+//! bits, after the drop glue of its dead has run.
+
+use crate::ports::source::AnySource;
+use crate::raw::core::Core;
+use crate::raw::object_type::ops;
+use crate::raw::task::{Task, during};
+use crate::sync::{Mutex, lock};
+use alloc_core::Burials;
+use gc_sweep::{Claim, Reclaimed, SweepSpace};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The spans of one heap.
+pub(crate) struct SweepPort<'a> {
+    core: &'a Core,
+    /// Where empty spans go; `None` for an allocator, which sweeps in order to use the span, empty
+    /// or not. The lock is there because the port is shared by its type, and never contended.
+    burials: Option<Mutex<Burials<'a, AnySource>>>,
+}
+
+impl<'a> SweepPort<'a> {
+    /// For whoever sweeps to free memory.
+    pub(crate) fn freeing(core: &'a Core) -> Self {
+        Self {
+            core,
+            burials: Some(Mutex::new(core.heap.burials())),
+        }
+    }
+
+    /// For an allocator.
+    pub(crate) fn keeping(core: &'a Core) -> Self {
+        Self {
+            core,
+            burials: None,
+        }
+    }
+}
+
+// SAFETY:
+// * The words are `alloc_core`'s, with the orders that its `span.rs` documents: as demanded.
+// * Spans are born with the sweeper's generation (`RefillPort`), which moves while nobody
+//   allocates.
+// * `reclaim` drops and frees what is allocated and not marked, which is dead once marking ended.
+unsafe impl SweepSpace for SweepPort<'_> {
+    fn generation(&self, span: u32) -> u32 {
+        self.core.heap.generation(span)
+    }
+
+    fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool {
+        self.core.heap.exchange_generation(span, current, new)
+    }
+
+    fn publish_generation(&self, span: u32, generation: u32) {
+        self.core.heap.publish_generation(span, generation);
+    }
+
+    fn next_span(&self, from: u32, end: u32) -> Option<u32> {
+        self.core.heap.next_span(from, end)
+    }
+
+    fn needs_drop(&self, span: u32) -> bool {
+        self.core
+            .heap
+            .info(span)
+            .is_some_and(|info| info.needs_drop)
+    }
+
+    fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed {
+        let heap = &self.core.heap;
+        let span = claim.span();
+        let info = heap.info(span);
+        let needs_drop = info.is_some_and(|info| info.needs_drop);
+        if let Some(info) = info.filter(|info| info.needs_drop) {
+            let drop = ops(info).drop;
+            let drop_one = |object| {
+                // SAFETY: allocated, and unmarked after marking has ended: dead, and found so by
+                // this claim alone.
+                let dropping = AssertUnwindSafe(|| unsafe { drop(object) });
+                if let Err(payload) = during(Task::DropGlue, || catch_unwind(dropping)) {
+                    self.core.note_drop_panic(payload);
+                }
+            };
+            // SAFETY: the claim keeps the span's bits still.
+            unsafe { heap.for_each_object(span, true, drop_one) };
+        }
+        // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
+        // only once they are swept; the dead were dropped above.
+        let swept = unsafe { heap.sweep(span) };
+        self.core.discharge(swept.freed_bytes);
+        let burials = self.burials.as_ref().filter(|_| swept.span_empty);
+        if let Some(burials) = burials {
+            claim.retire();
+            // SAFETY: claimed, empty, and retired by the line above.
+            unsafe { lock(burials).add(span) };
+        } else {
+            claim.publish();
+            if needs_drop && swept.freed_objects > 0 {
+                heap.offer(span);
+            }
+        }
+        Reclaimed {
+            freed_objects: swept.freed_objects,
+            freed_bytes: swept.freed_bytes,
+            span_freed: burials.is_some(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What this thread does for a collector just now, so that user code called from there can be
+//! told that it must not come back in.
+//!
+//! Drop glue may enter a heap and allocate, but not collect: the collection would wait for the
+//! span that is being swept around it. A `trace` may do neither: the world is stopped.
+
+use std::cell::Cell;
+
+/// Why user code runs on this thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// It runs by itself.
+    None,
+    /// A collector calls `trace`.
+    Marking,
+    /// A sweeper calls drop glue.
+    DropGlue,
+}
+
+std::thread_local!(static TASK: Cell<Task> = const { Cell::new(Task::None) });
+
+/// What this thread is doing; nothing, where its locals are gone already.
+pub(crate) fn current() -> Task {
+    TASK.try_with(Cell::get).unwrap_or(Task::None)
+}
+
+/// Runs `run` as part of `task`.
+pub(crate) fn during<R>(task: Task, run: impl FnOnce() -> R) -> R {
+    struct Restore(Task);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let _ = TASK.try_with(|cell| cell.set(self.0));
+        }
+    }
+    let _restore = Restore(
+        TASK.try_with(|cell| cell.replace(task))
+            .unwrap_or(Task::None),
+    );
+    run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_ends_with_its_closure_by_panic_too() {
+        let nested = during(Task::DropGlue, || during(Task::Marking, current));
+        assert_eq!((nested, current()), (Task::Marking, Task::None));
+        let panicked = std::panic::catch_unwind(|| during(Task::DropGlue, || panic!("planned")));
+        assert!(panicked.is_err() && current() == Task::None);
+    }
+}

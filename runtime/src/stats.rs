@@ -1,0 +1,158 @@
+//! What one can see of a heap: counters, and a snapshot of them.
+
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use std::time::Duration;
+
+/// Why a cycle began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reason {
+    /// Somebody asked for it.
+    #[default]
+    Explicit,
+    /// The heap reached its goal.
+    Goal,
+}
+
+/// One cycle.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct CycleStats {
+    /// The cycle's number, from 1.
+    pub number: u64,
+    /// Why it began.
+    pub why: Reason,
+    /// From the wish to stop until every mutator was outside.
+    pub stop: Duration,
+    /// From the wish to stop until the mutators could go on.
+    pub pause: Duration,
+    /// Objects found reachable.
+    pub objects_marked: usize,
+    /// Markers that worked.
+    pub markers: usize,
+    /// Bytes of slots in use before the cycle.
+    pub before_bytes: usize,
+    /// Bytes of slots in use when the sweep was over.
+    pub live_bytes: usize,
+}
+
+/// A snapshot of a heap. Each figure is exact at some moment during the call, not all at one.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Cycles whose marking is over.
+    pub cycles: u64,
+    /// The last cycle whose sweep is over.
+    pub last_cycle: CycleStats,
+    /// Bytes of slots allocated since the heap was built.
+    pub allocated_bytes: usize,
+    /// Bytes of slots in use; too high by the dead that a sweep in progress has not found yet.
+    pub live_bytes: usize,
+    /// The live bytes at which the next cycle begins.
+    pub goal_bytes: usize,
+    /// Bytes of pages that hold spans.
+    pub heap_bytes: usize,
+    /// Bytes of free pages that are backed by memory.
+    pub retained_bytes: usize,
+    /// Bytes of free pages given back to the operating system.
+    pub released_bytes: usize,
+    /// The longest pause of a stopped world.
+    pub pause_max: Duration,
+    /// All pauses together.
+    pub pause_total: Duration,
+    /// The longest time that the collector took from a mutator at once: waiting to enter, or
+    /// collecting at a closure's edge.
+    pub wait_max: Duration,
+    /// Registered mutators.
+    pub mutators: usize,
+    /// Objects with handles.
+    pub roots: usize,
+    /// Drop glue that panicked.
+    pub drop_panics: usize,
+    /// Cycles given up because a `trace` panicked.
+    pub trace_panics: usize,
+}
+
+/// A count that many threads change.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicUsize);
+
+impl Count {
+    pub(crate) fn add(&self, n: usize) {
+        // Relaxed: a count, nothing hangs on its order.
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, n: usize) {
+        // Relaxed: as above.
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        // Relaxed: as above.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one heap.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) allocated_bytes: Count,
+    pub(crate) drop_panics: Count,
+    pub(crate) trace_panics: Count,
+    cycles: AtomicU64,
+    pause_max_ns: AtomicU64,
+    pause_total_ns: AtomicU64,
+    wait_max_ns: AtomicU64,
+    last: Mutex<CycleStats>,
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Counters {
+    /// A mutator was held up.
+    pub(crate) fn note_wait(&self, wait: Duration) {
+        // Relaxed: a maximum, nothing hangs on its order.
+        self.wait_max_ns
+            .fetch_max(nanoseconds(wait), Ordering::Relaxed);
+    }
+
+    /// The world was stopped.
+    pub(crate) fn note_pause(&self, pause: Duration) {
+        // Relaxed: counts.
+        self.pause_max_ns
+            .fetch_max(nanoseconds(pause), Ordering::Relaxed);
+        // Relaxed: as above.
+        self.pause_total_ns
+            .fetch_add(nanoseconds(pause), Ordering::Relaxed);
+    }
+
+    /// A cycle's marking is over; its number.
+    pub(crate) fn next_cycle(&self) -> u64 {
+        // Relaxed: a count.
+        self.cycles.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A cycle's sweep is over.
+    pub(crate) fn close_cycle(&self, cycle: CycleStats) {
+        *lock(&self.last) = cycle;
+    }
+
+    /// The part of a snapshot that these counters know.
+    pub(crate) fn snapshot(&self) -> Stats {
+        // Relaxed, all of them: counts.
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Stats {
+            cycles: load(&self.cycles),
+            last_cycle: *lock(&self.last),
+            allocated_bytes: self.allocated_bytes.get(),
+            pause_max: Duration::from_nanos(load(&self.pause_max_ns)),
+            pause_total: Duration::from_nanos(load(&self.pause_total_ns)),
+            wait_max: Duration::from_nanos(load(&self.wait_max_ns)),
+            drop_panics: self.drop_panics.get(),
+            trace_panics: self.trace_panics.get(),
+            ..Stats::default()
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One line a cycle on standard error, when `HEAPWRIGHT_TRACE` names `gc`.
+//!
+//! ```text
+//! gc 7 goal: 41.2 MiB->20.1 MiB, goal 40.2 MiB, pause 2.113 ms (stop 0.021 ms), 412 objects, ...
+//! ```
+
+use crate::stats::{CycleStats, Reason};
+use std::sync::OnceLock;
+
+fn wanted() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| {
+        let value = std::env::var("HEAPWRIGHT_TRACE").unwrap_or_default();
+        value.split(',').any(|word| word.trim() == "gc")
+    })
+}
+
+fn mib(bytes: usize) -> String {
+    if bytes == usize::MAX {
+        return "no".to_owned();
+    }
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The line of one cycle.
+pub(crate) fn format(cycle: &CycleStats, goal_bytes: usize) -> String {
+    let why = match cycle.why {
+        Reason::Explicit => "explicit",
+        Reason::Goal => "goal",
+    };
+    let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
+    format!(
+        "gc {} {why}: {}->{}, goal {}, pause {:.3} ms (stop {:.3} ms), {} objects, {} markers",
+        cycle.number,
+        mib(cycle.before_bytes),
+        mib(cycle.live_bytes),
+        mib(goal_bytes),
+        ms(cycle.pause),
+        ms(cycle.stop),
+        cycle.objects_marked,
+        cycle.markers,
+    )
+}
+
+/// Writes the line of one cycle, if anyone wants it.
+pub(crate) fn cycle(cycle: &CycleStats, goal_bytes: usize) {
+    if wanted() {
+        eprintln!("{}", format(cycle, goal_bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_says_what_happened() {
+        let cycle = CycleStats {
+            number: 7,
+            why: Reason::Goal,
+            stop: Duration::from_micros(21),
+            pause: Duration::from_micros(2113),
+            objects_marked: 412_345,
+            markers: 2,
+            before_bytes: 2 << 20,
+            live_bytes: 1 << 20,
+        };
+        let line = format(&cycle, usize::MAX);
+        assert!(
+            line.starts_with("gc 7 goal: 2.0 MiB->1.0 MiB, goal no, pause 2.113 ms"),
+            "{line}"
+        );
+        assert!(
+            line.ends_with("(stop 0.021 ms), 412345 objects, 2 markers"),
+            "{line}"
+        );
+    }
+}
