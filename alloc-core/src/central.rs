@@ -121,4 +121,29 @@ impl Central {
         let spans = lock(&self.list).spans.clone();
         spans.into_iter().for_each(&mut visit);
     }
+
+    /// Checks that every listed span is where it says it is, and this central's.
+    ///
+    /// # Panics
+    ///
+    /// If one is not.
+    pub(crate) fn check_invariants(&self, lines: &Spans) {
+        let list = lock(&self.list);
+        assert!(
+            list.next <= list.spans.len(),
+            "candidates begin beyond the list's end"
+        );
+        for (position, span) in list.spans.iter().enumerate() {
+            assert_eq!(
+                lines.position(*span),
+                position,
+                "span {span} is not where it says"
+            );
+            assert_eq!(
+                lines.central(*span),
+                self.index,
+                "span {span} is in the wrong central"
+            );
+        }
+    }
 }

@@ -141,4 +141,47 @@ impl<S: PageSource> Heap<S> {
         }
         spans
     }
+
+    /// Checks pages, spans and lists against each other: no two spans overlap, each of small
+    /// objects is listed once by its central, and its count is that of its allocation bits unless
+    /// a cache allocates from it.
+    ///
+    /// For tests, of this crate and of its users. Linear in the heap's size; nobody allocates,
+    /// sweeps or frees meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// If something is not as it should be, with the span at fault.
+    pub fn check_invariants(&self) {
+        self.pages().check_invariants();
+        let mut listed = HashMap::new();
+        for central in self.centrals() {
+            central.check_invariants(self.spans());
+            central.for_each(|span| *listed.entry(span).or_insert(0) += 1);
+        }
+        let (mut from, end) = (0, self.spans_end());
+        while let Some(span) = self.next_span(from, end) {
+            let small = self.spans().class(span).is_some();
+            let times = listed.remove(&span).unwrap_or(0);
+            assert_eq!(
+                times,
+                i32::from(small),
+                "span {span} is listed {times} times"
+            );
+            if !self.spans().is_owned(span) {
+                let mut objects = 0;
+                // SAFETY: nobody allocates or sweeps meanwhile, says this function.
+                unsafe { self.for_each_object(span, false, |_| objects += 1) };
+                let live = self.spans().live(span);
+                assert_eq!(
+                    objects, live,
+                    "span {span} counts {live} of {objects} objects"
+                );
+            }
+            from = span + 1;
+            let inside = self.next_span(from, (span + self.spans().pages(span)).min(end));
+            assert_eq!(inside, None, "a span begins inside span {span}");
+        }
+        assert!(listed.is_empty(), "dead spans are listed: {listed:?}");
+    }
 }

@@ -25,6 +25,9 @@ mod type_info;
 
 mod sync;
 
+#[cfg(all(test, heapwright_loom))]
+mod models;
+
 pub use bits::Bits;
 pub use heap::Heap;
 pub use inspect::{Census, Found};

@@ -173,7 +173,7 @@ impl SizeClass {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
 

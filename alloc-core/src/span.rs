@@ -169,6 +169,12 @@ impl Spans {
         self.line(span).owner.store(0, Ordering::Release);
     }
 
+    /// Whether somebody allocates from the span, as far as one look tells.
+    pub(crate) fn is_owned(&self, span: u32) -> bool {
+        // Acquire: pairs with the Release in `disown`; who finds it unowned sees its count.
+        self.line(span).owner.load(Ordering::Acquire) != 0
+    }
+
     /// What the span's objects are; `None` where no span begins.
     #[inline]
     pub(crate) fn info(&self, span: u32) -> Option<&'static TypeInfo> {

@@ -3,7 +3,8 @@
 //! Run with
 //!
 //! ```text
-//! RUSTFLAGS="--cfg heapwright_loom" cargo test --profile loom -p gc-mark --features loom --test loom
+//! RUSTFLAGS="--cfg heapwright_loom" \
+//!     cargo test --profile loom -p gc-mark --features loom --test loom
 //! ```
 //!
 //! The workers are the shipped ones. Under the cfg a full packet has two objects, a packet of one

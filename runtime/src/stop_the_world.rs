@@ -81,7 +81,8 @@ impl StopTheWorld {
     }
 }
 
-// SAFETY: sweeping begins only after `Stopped::mark` has marked all that the roots reach.
+// SAFETY: sweeping begins only after `Stopped::mark` has marked all that the roots reach, and
+// nothing else marks.
 unsafe impl Collector for StopTheWorld {
     const NAME: &'static str = "stop-the-world";
     const BARRIER: Barrier = Barrier::None;

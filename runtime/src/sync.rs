@@ -48,6 +48,16 @@ pub(crate) fn relax(round: u32) {
     }
 }
 
+/// Runs `act` on a new thread and waits for its end; false, and nothing is run, if there is no
+/// thread to be had.
+pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, act);
+        // The scope hands a panic of `act` on.
+        spawned.is_ok()
+    })
+}
+
 /// A word that no other running thread has, never zero: the address of something thread-local.
 #[inline]
 pub(crate) fn thread_token() -> usize {

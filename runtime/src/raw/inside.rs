@@ -14,8 +14,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A mutator that is inside; dropping it leaves, and collects if that is due.
-///
-/// A guard that is forgotten stays inside: no cycle can run any more, nothing worse.
 pub struct Inside<'m, C: Collector> {
     pub(crate) shared: &'m Shared<C>,
     state: &'m State<Local>,
@@ -23,12 +21,19 @@ pub struct Inside<'m, C: Collector> {
     not_send: PhantomData<*mut ()>,
 }
 
-/// Goes inside. Waits while the world is stopped.
-pub fn enter<C: Collector>(mutator: &mut Mutator<C>) -> Inside<'_, C> {
+/// Goes inside. Waits while the world is stopped, unless this thread is inside already.
+///
+/// # Safety
+///
+/// The guard is dropped, not forgotten, and while it lives so does every guard and closure of the
+/// same heap in which it was made: they end in reverse order. (A mutator that enters from inside
+/// does not wait for a world that is being stopped, because the one around it holds the stop up.)
+pub unsafe fn enter<C: Collector>(mutator: &mut Mutator<C>) -> Inside<'_, C> {
     Inside::enter(&mutator.shared, &mutator.state)
 }
 
 impl<'m, C: Collector> Inside<'m, C> {
+    /// The caller owes what [`enter`] demands.
     #[inline]
     fn enter(shared: &'m Shared<C>, state: &'m State<Local>) -> Self {
         let world = &shared.core.world;
