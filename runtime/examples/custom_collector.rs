@@ -30,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// of *edges* of the heap. What the crate brings holds objects, each once, because it marks
 /// before it queues; this one marks what it takes from the stack, which is shorter to write.
 #[derive(Debug, Default)]
-pub struct DepthFirst;
+pub(crate) struct DepthFirst;
 
 // SAFETY: `begin_sweep` is called after `mark_all` alone, which marks what the roots reach and
 // shades only what the world reported.
@@ -79,14 +79,14 @@ fn mark_all(world: &mut Stopped<'_>) -> Result<(), CollectError> {
 
 /// A person who knows two others: a graph with cycles, which reference counts would leak.
 #[derive(Trace)]
-pub struct Person<'gc> {
+struct Person<'gc> {
     name: String,
     left: GcCell<'gc, Person<'gc>>,
     right: GcCell<'gc, Person<'gc>>,
 }
 
 /// Seats `count` people around a table and roots one of them: each knows both neighbors.
-pub fn seat(heap: &Runtime<DepthFirst>, count: usize) -> Root<Person<'static>> {
+fn seat(heap: &Runtime<DepthFirst>, count: usize) -> Root<Person<'static>> {
     heap.mutator().enter(|cx| {
         let people: Vec<Gc<'_, Person<'_>>> = (0..count)
             .map(|index| {
@@ -108,7 +108,7 @@ pub fn seat(heap: &Runtime<DepthFirst>, count: usize) -> Root<Person<'static>> {
 }
 
 /// How many sit at the table, counted by walking to the right.
-pub fn count(heap: &Runtime<DepthFirst>, seated: &Root<Person<'static>>) -> usize {
+fn count(heap: &Runtime<DepthFirst>, seated: &Root<Person<'static>>) -> usize {
     heap.mutator().enter(|cx| {
         let first = seated.get(cx);
         let (mut person, mut count) = (first, 0);
