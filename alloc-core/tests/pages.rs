@@ -150,7 +150,11 @@ impl Program {
         let units = 1 + self.random.below(3) * self.random.below(12);
         let taken = self.pages.alloc_units(count, units);
         let expected = self.naive.first_fit_units(count, units);
-        assert_eq!(taken.map(|t| t.run), expected, "{units} times {count} pages");
+        assert_eq!(
+            taken.map(|t| t.run),
+            expected,
+            "{units} times {count} pages"
+        );
         let Some(taken) = taken else {
             let grown = self.pages.grow(count);
             assert_eq!(grown, self.naive.grow(count), "growth by {count}");
