@@ -192,9 +192,10 @@ impl<S: PageSource> Heap<S> {
         self.spans.live(span) < central.class.slots() && self.spans.own(span, central.index)
     }
 
-    /// Pages for a span; a heap that has grown large gets huge pages behind its metadata.
-    fn alloc_pages(&self, pages: u32) -> Result<PageRun, Exhausted> {
-        let run = self.pages.alloc(pages)?;
+    /// Pages for up to `spans_max` neighboring spans, at least one; a heap that has grown large
+    /// gets huge pages behind its metadata.
+    fn alloc_pages(&self, pages: u32, spans_max: u32) -> Result<PageRun, Exhausted> {
+        let run = self.pages.take_units(pages, spans_max)?.run;
         let far = run.start as usize >= METADATA_HUGE_FROM / PAGE_BYTES;
         // Relaxed: asking twice does no harm.
         if far && !self.metadata_is_huge.swap(true, Ordering::Relaxed) {
@@ -204,15 +205,12 @@ impl<S: PageSource> Heap<S> {
     }
 
     /// Fresh spans for a central that has no free slot left: one that the caller owns, and
-    /// candidates. A central grows by an eighth, so that a large one asks for pages seldom.
+    /// candidates. A central grows by up to an eighth, so that a large one asks for pages seldom;
+    /// where the lowest free room is short, by less.
     pub(crate) fn grow(&self, central: &Central, generation: u32) -> Result<u32, Exhausted> {
         let pages = central.class.pages();
         let wanted = (central.len() as u32 / 8).clamp(1, GROWTH_PAGES_MAX.div_ceil(pages));
-        let run = match self.alloc_pages(wanted * pages) {
-            Ok(run) => run,
-            Err(_) if wanted > 1 => self.alloc_pages(pages)?,
-            Err(exhausted) => return Err(exhausted),
-        };
+        let run = self.alloc_pages(pages, wanted)?;
         let birth = Birth {
             info: central.info,
             class: Some(central.class),
@@ -239,7 +237,7 @@ impl<S: PageSource> Heap<S> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let pages = u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX);
-        let run = self.alloc_pages(pages.max(1))?;
+        let run = self.alloc_pages(pages.max(1), 1)?;
         let birth = Birth {
             info,
             class: None,

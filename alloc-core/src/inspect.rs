@@ -143,8 +143,8 @@ impl<S: PageSource> Heap<S> {
     }
 
     /// Checks pages, spans and lists against each other: no two spans overlap, each of small
-    /// objects is listed once by its central, and its count is that of its allocation bits unless
-    /// a cache allocates from it.
+    /// objects is listed once by its central, and unless a cache allocates from it, it counts as
+    /// many objects as its allocation bits do (or more, by slots that were unallocated).
     ///
     /// For tests, of this crate and of its users. Linear in the heap's size; nobody allocates,
     /// sweeps or frees meanwhile.
@@ -173,8 +173,9 @@ impl<S: PageSource> Heap<S> {
                 // SAFETY: nobody allocates or sweeps meanwhile, says this function.
                 unsafe { self.for_each_object(span, false, |_| objects += 1) };
                 let live = self.spans().live(span);
-                assert_eq!(
-                    objects, live,
+                // More by the slots that were handed out and given back (`unallocate`).
+                assert!(
+                    objects <= live,
                     "span {span} counts {live} of {objects} objects"
                 );
             }

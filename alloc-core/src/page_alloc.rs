@@ -196,7 +196,18 @@ impl PageAlloc {
     ///
     /// If `pages` is zero.
     pub fn alloc(&mut self, pages: u32) -> Option<Taken> {
-        assert!(pages > 0, "an allocation of no pages");
+        self.alloc_units(pages, 1)
+    }
+
+    /// As [`alloc`](Self::alloc), and takes what is free right behind the run as well, in units of
+    /// `pages`, up to `units_max` units in all and to the chunk's end. The lowest room is used
+    /// first all the same: a longer run further up is not looked for.
+    ///
+    /// # Panics
+    ///
+    /// If `pages` or `units_max` is zero.
+    pub fn alloc_units(&mut self, pages: u32, units_max: u32) -> Option<Taken> {
+        assert!(pages > 0 && units_max > 0, "an allocation of no pages");
         let start = match self.tree.find(pages)? {
             Found::At(start) => start,
             Found::InChunk(index) => {
@@ -205,18 +216,30 @@ impl PageAlloc {
                 index as u32 * CHUNK_PAGES + inside.unwrap_or_default()
             }
         };
-        let run = PageRun {
+        let mut run = PageRun {
             start,
             count: pages,
         };
+        while run.count / pages < units_max && self.is_free_in_chunk(run.end(), pages) {
+            run.count += pages;
+        }
         let released_pages = self.count_released(run);
         self.mark_in_use(run);
-        self.in_use += pages;
+        self.in_use += run.count;
         self.released -= released_pages;
         Some(Taken {
             run,
             released_pages,
         })
+    }
+
+    /// Whether `pages` pages from `start` are free and in one grown chunk, not its first.
+    fn is_free_in_chunk(&self, start: u32, pages: u32) -> bool {
+        let inside = start % CHUNK_PAGES;
+        let chunk = self.chunks.get((start / CHUNK_PAGES) as usize);
+        inside != 0
+            && inside + pages <= CHUNK_PAGES
+            && chunk.is_some_and(|chunk| (inside..inside + pages).all(|at| !chunk.in_use.get(at)))
     }
 
     /// The released pages of an allocated run are committed: they are ordinary pages now.

@@ -225,8 +225,22 @@ impl<S: PageSource> PageHeap<S> {
     ///
     /// If `pages` is zero.
     pub fn take(&self, pages: u32) -> Result<Taken, Exhausted> {
-        assert!(pages > 0, "an allocation of no pages");
-        let (taken, grown) = self.find(pages)?;
+        self.take_units(pages, 1)
+    }
+
+    /// As [`take`](Self::take), for up to `units_max` neighboring units of `pages` pages: at least
+    /// one, and as many as are free right behind it and within the limit. Costs no more than one.
+    ///
+    /// # Errors
+    ///
+    /// As `take`, if there is not even one.
+    ///
+    /// # Panics
+    ///
+    /// If `pages` or `units_max` is zero.
+    pub fn take_units(&self, pages: u32, units_max: u32) -> Result<Taken, Exhausted> {
+        assert!(pages > 0 && units_max > 0, "an allocation of no pages");
+        let (taken, grown) = self.find(pages, units_max)?;
         let committing = Committing {
             heap: self,
             run: taken.run,
@@ -246,23 +260,25 @@ impl<S: PageSource> PageHeap<S> {
     }
 
     /// Finds a run, growing if there is none, and marks it in use. Returns also what it grew by.
-    fn find(&self, pages: u32) -> Result<(Taken, Option<PageRun>), Exhausted> {
+    fn find(&self, pages: u32, units_max: u32) -> Result<(Taken, Option<PageRun>), Exhausted> {
         let mut state = self.state();
         loop {
             let in_use_bytes = (state.pages.counts().in_use as usize) << PAGE_SHIFT;
             let asked_bytes = (pages as usize) << PAGE_SHIFT;
-            if asked_bytes > state.limit_bytes.saturating_sub(in_use_bytes) {
+            let room_bytes = state.limit_bytes.saturating_sub(in_use_bytes);
+            if asked_bytes > room_bytes {
                 return Err(Exhausted::Limit {
                     asked_bytes,
                     in_use_bytes,
                     limit_bytes: state.limit_bytes,
                 });
             }
-            if let Some(taken) = state.pages.alloc(pages) {
+            let units = units_max.min(u32::try_from(room_bytes / asked_bytes).unwrap_or(u32::MAX));
+            if let Some(taken) = state.pages.alloc_units(pages, units) {
                 return Ok((taken, None));
             }
             if let Some(grown) = state.pages.grow(pages) {
-                let taken = state.pages.alloc(pages);
+                let taken = state.pages.alloc_units(pages, units);
                 assert!(taken.is_some(), "no run of {pages} pages in {grown:?}");
                 if let Some(taken) = taken {
                     return Ok((taken, Some(grown)));

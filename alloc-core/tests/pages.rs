@@ -41,6 +41,22 @@ impl Naive {
         Some(PageRun { start, count })
     }
 
+    /// The first fit, and the units that are free behind it in its chunk.
+    fn first_fit_units(&self, count: u32, units_max: u32) -> Option<PageRun> {
+        let mut run = self.first_fit(count)?;
+        let chunk_end = |page: u32| (page / 512 + 1) * 512;
+        while run.count / count < units_max {
+            let next = run.end()..run.end() + count;
+            let fits = next.start % 512 != 0 && next.end <= chunk_end(next.start);
+            let inside = self.pages.get(next.start as usize..next.end as usize);
+            if !fits || !inside.is_some_and(|pages| pages.iter().all(Self::is_free)) {
+                break;
+            }
+            run.count += count;
+        }
+        Some(run)
+    }
+
     fn count(&self, run: PageRun, state: PageState) -> u32 {
         let of_state = self.pages[Self::range(run)].iter();
         of_state.filter(|s| **s == state).count() as u32
@@ -131,9 +147,14 @@ struct Program {
 impl Program {
     fn alloc(&mut self) {
         let count = some_pages(&mut self.random);
-        let taken = self.pages.alloc(count);
-        let expected = self.naive.first_fit(count);
-        assert_eq!(taken.map(|t| t.run), expected, "{count} pages");
+        let units = 1 + self.random.below(3) * self.random.below(12);
+        let taken = self.pages.alloc_units(count, units);
+        let expected = self.naive.first_fit_units(count, units);
+        assert_eq!(
+            taken.map(|t| t.run),
+            expected,
+            "{units} times {count} pages"
+        );
         let Some(taken) = taken else {
             let grown = self.pages.grow(count);
             assert_eq!(grown, self.naive.grow(count), "growth by {count}");

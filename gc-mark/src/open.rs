@@ -332,12 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn a_frequent_kind_keeps_its_packet_among_many_rare_ones() {
+    fn a_frequent_kind_gets_and_keeps_a_packet_among_many_rare_ones() {
         let frequent = 64;
         let rare = |number: usize| 1_000_000 + number * 7919 % 5003 * 48;
-        let ids: Vec<usize> = (0..100_000)
+        let is_frequent = |number: &usize| *number >= 5_000 && number.is_multiple_of(2);
+        let ids: Vec<usize> = (0..105_000)
             .map(|number| {
-                if number % 2 == 0 {
+                if is_frequent(&number) {
                     frequent
                 } else {
                     rare(number)

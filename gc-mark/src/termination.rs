@@ -147,8 +147,8 @@ impl Termination {
 
     /// Ends the round without a result.
     pub(crate) fn abort(&self) {
-        // Release: pairs with the Acquire in `look`; who sees it sees the panic's payload.
-        self.word.fetch_or(ABORTED, Ordering::Release);
+        // Relaxed: no more than "stop"; the payload has a lock, and is read when all have stopped.
+        self.word.fetch_or(ABORTED, Ordering::Relaxed);
     }
 
     /// A busy worker has nothing in its hands and an empty deque: it ends the round if it is the

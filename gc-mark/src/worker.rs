@@ -315,3 +315,73 @@ where
         }
     }
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    fn queued(local: &mut Local) -> Vec<(usize, Vec<Object>)> {
+        let works = std::iter::from_fn(|| local.deque.pop());
+        let packets = works.map(|work| match work {
+            Work::Packet { kind, len, space } => (kind.id, space[..len].to_vec()),
+            Work::Mixed(_) | Work::Parts { .. } => unreachable!("only packets were queued"),
+        });
+        packets.collect()
+    }
+
+    fn local_with(kinds: &[(usize, usize)]) -> Local {
+        let mut local = Local::new(0);
+        for &(id, objects) in kinds {
+            let kind = Kind { id, noscan: false };
+            (0..objects).for_each(|object| local.push(Object(object), kind));
+        }
+        local
+    }
+
+    #[test]
+    fn a_halved_packet_holds_what_the_whole_one_held() {
+        for objects in 2 * SHARE_MIN..100 {
+            let mut local = local_with(&[(7, objects)]);
+            let work = local.next(true).expect("a packet is open");
+            let mut halves = queued(&mut local);
+            local.queue(work);
+            halves.extend(queued(&mut local));
+            assert_eq!(
+                halves.len(),
+                2,
+                "{objects} objects in one packet are worth sharing"
+            );
+            let mut together: Vec<Object> = halves.into_iter().flat_map(|half| half.1).collect();
+            together.sort();
+            assert_eq!(together, (0..objects).map(Object).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_is_small_is_not_shared() {
+        let mut local = local_with(&[(7, 2 * SHARE_MIN - 1), (8, 3)]);
+        assert!(local.next(true).is_some());
+        assert!(queued(&mut local).is_empty());
+    }
+
+    #[test]
+    fn open_packets_are_shared_only_with_workers_at_rest() {
+        let kinds = [(1, SHARE_MIN), (2, SHARE_MIN + 1), (3, SHARE_MIN - 1)];
+        let mut local = local_with(&kinds);
+        assert!(matches!(
+            local.next(false),
+            Some(Work::Packet {
+                kind: Kind { id: 2, .. },
+                ..
+            })
+        ));
+        assert!(queued(&mut local).is_empty());
+        let mut local = local_with(&kinds);
+        assert!(local.next(true).is_some());
+        assert_eq!(
+            queued(&mut local).len(),
+            1,
+            "two were moved, and one of them taken"
+        );
+    }
+}

@@ -31,29 +31,26 @@ fn mark(marker: &mut Marker, heap: &Heap, threads: usize) -> Result<Outcome, Abo
 /// Panics at the n-th call of a port, for many n, and marks again without.
 fn check(mut heap: Heap, threads: usize) {
     let mut marker = Marker::new(4);
-    mark(&mut marker, &heap, threads).expect("no port panics yet");
-    let calls = heap.calls.load(Relaxed);
-    assert!(calls > 10, "too few calls to be a test: {calls}");
-    // With several threads the number of calls varies: only a part of it is there for certain.
-    for panic_at in (1..calls / 3).step_by(calls / 30 + 1) {
+    let mut aborts = 0;
+    for panic_at in (1..100).step_by(3) {
         heap.reset();
         heap.panic_at = panic_at;
-        let aborted = mark(&mut marker, &heap, threads).expect_err("a port panicked");
-        assert!(
-            aborted
-                .to_string()
-                .contains(&format!("call {panic_at} of a port")),
-            "{aborted}"
-        );
-        assert!(
-            marker.is_drained(),
-            "an aborted round leaves nothing queued"
-        );
+        match mark(&mut marker, &heap, threads) {
+            Err(aborted) => {
+                let message = format!("call {panic_at} of a port");
+                assert!(aborted.to_string().contains(&message), "{aborted}");
+                aborts += 1;
+            }
+            // How many calls there are depends on how the threads share.
+            Ok(_) => assert!(heap.calls.load(Relaxed) < panic_at, "a panic was lost"),
+        }
+        assert!(marker.is_drained(), "a round that is over leaves work");
         heap.reset();
         heap.panic_at = 0;
         let outcome = mark(&mut marker, &heap, threads).expect("no port panics");
         assert_eq!(outcome.objects, heap.check("after an abort").0);
     }
+    assert!(aborts > 3, "only {aborts} rounds had a call that panics");
 }
 
 #[test]

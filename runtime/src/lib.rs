@@ -27,6 +27,9 @@ mod ports;
 pub mod raw;
 mod sync;
 
+#[cfg(all(test, heapwright_loom))]
+mod models;
+
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use cell::GcCell;
 pub use collector::{Barrier, Collector, NoGc};

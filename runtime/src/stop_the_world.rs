@@ -10,7 +10,7 @@
 
 use crate::collector::{Barrier, Collector};
 use crate::cycle::{CollectError, Session, Stopped};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, processors};
 use gc_mark::Marker;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -34,7 +34,7 @@ struct Crew {
 impl Default for StopTheWorld {
     /// As many markers as there are processors.
     fn default() -> Self {
-        Self::with_markers(rayon::current_num_threads())
+        Self::with_markers(processors())
     }
 }
 

@@ -58,6 +58,11 @@ pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
     })
 }
 
+/// How many threads can run at once, as far as the system tells.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// A word that no other running thread has, never zero: the address of something thread-local.
 #[inline]
 pub(crate) fn thread_token() -> usize {

@@ -49,7 +49,7 @@ pub(crate) fn cycle(cycle: &CycleStats, goal_bytes: usize) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -38,7 +38,8 @@ impl Edges {
     }
 }
 
-/// Tarjan's strongly connected components (1972), without recursion: each package's component, and the sizes.
+/// Tarjan's strongly connected components (1972), without recursion: each package's component,
+/// and the sizes.
 pub(crate) fn components(edges: &Edges) -> (Vec<u32>, Vec<u32>) {
     let count = edges.len();
     let mut order = vec![FAR; count];

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::data::Archive;
 use crate::query::Kind;
 
 /// Latencies up to this are told apart; a longer one counts as this.
@@ -183,11 +184,8 @@ impl Checked {
     }
 }
 
-/// Everything a run came to; the table, the JSON and the page are made of it.
-pub(crate) struct Outcome {
-    pub(crate) collector: &'static str,
-    pub(crate) threads: usize,
-    pub(crate) seed: u64,
+/// The archive, its packages forgotten.
+pub(crate) struct About {
     pub(crate) source: String,
     pub(crate) packages: usize,
     pub(crate) edges: usize,
@@ -196,6 +194,28 @@ pub(crate) struct Outcome {
     pub(crate) repeated_edges: usize,
     /// Components of several packages, and the packages in them.
     pub(crate) cyclic: (usize, usize),
+}
+
+impl About {
+    pub(crate) fn new(archive: Archive, cyclic: (usize, usize)) -> Self {
+        About {
+            packages: archive.packages.len(),
+            edges: archive.edges(),
+            source: archive.source,
+            unknown_edges: archive.unknown_edges,
+            unknown_first: archive.unknown_first,
+            repeated_edges: archive.repeated_edges,
+            cyclic,
+        }
+    }
+}
+
+/// Everything a run came to; the table, the JSON and the page are made of it.
+pub(crate) struct Outcome {
+    pub(crate) collector: &'static str,
+    pub(crate) threads: usize,
+    pub(crate) seed: u64,
+    pub(crate) about: About,
     pub(crate) load: Duration,
     pub(crate) served: Duration,
     /// Why serving ended before its time.

@@ -3,7 +3,9 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use crate::measure::{Checked, Memory, Outcome, Sample, bytes, count, duration, nanos};
+use crate::measure::{
+    About, Checked, Memory, Outcome, Sample, Written, bytes, count, duration, nanos,
+};
 use crate::query::Kind;
 
 /// Rows of the table over time, while serving and after the drop.
@@ -86,95 +88,107 @@ fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
+/// A row of two cells.
+type Row = (&'static str, String);
+
 fn run_block(outcome: &Outcome) -> Block {
-    let last = outcome.last();
-    let (written, seconds) = (&outcome.written, outcome.served.as_secs_f64().max(1e-9));
     let mut rows = vec![strings(["what", "how much"])];
-    let mut row = |what: &str, how_much: String| rows.push(vec![what.to_owned(), how_much]);
-    row("archive", outcome.source.clone());
-    row(
-        "graph",
-        format!(
-            "{} packages, {} edges",
-            count(outcome.packages as u64),
-            count(outcome.edges as u64)
+    let cells = archive_rows(&outcome.about)
+        .into_iter()
+        .chain(run_rows(outcome));
+    rows.extend(cells.map(|(what, how_much)| vec![what.to_owned(), how_much]));
+    let title = "Package graph on a garbage-collected heap";
+    Block { title, rows }
+}
+
+fn archive_rows(about: &About) -> Vec<Row> {
+    let (packages, edges) = (count(about.packages as u64), count(about.edges as u64));
+    let (knots, in_knots) = about.cyclic;
+    let mut rows = vec![
+        ("archive", about.source.clone()),
+        ("graph", format!("{packages} packages, {edges} edges")),
+        (
+            "cycles in the graph",
+            format!("{knots} knots of {in_knots} packages"),
         ),
-    );
-    row(
-        "cycles in the graph",
-        format!(
-            "{} knots of {} packages",
-            outcome.cyclic.0, outcome.cyclic.1
-        ),
-    );
-    if let Some(first) = &outcome.unknown_first {
-        let skipped = count(outcome.unknown_edges as u64);
-        row(
+    ];
+    if let Some(first) = &about.unknown_first {
+        let skipped = count(about.unknown_edges as u64);
+        rows.push((
             "unknown dependencies",
             format!("{skipped} skipped, the first {first}"),
-        );
+        ));
     }
-    if outcome.repeated_edges > 0 {
-        row(
-            "repeated dependencies",
-            format!("{} skipped", count(outcome.repeated_edges as u64)),
-        );
+    if about.repeated_edges > 0 {
+        let skipped = count(about.repeated_edges as u64);
+        rows.push(("repeated dependencies", format!("{skipped} skipped")));
     }
-    row(
+    rows
+}
+
+fn run_rows(outcome: &Outcome) -> Vec<Row> {
+    let last = outcome.last();
+    let seconds = outcome.served.as_secs_f64().max(1e-9);
+    let a_second = |n: u64| (n as f64 / seconds) as u64;
+    let allocated = |name| outcome.moment(name).map_or(0, |m| m.allocated_bytes);
+    let serving = a_second(allocated("end of serving").saturating_sub(allocated("loaded")));
+    let Written {
+        replaced,
+        replaced_in_cycles,
+        serial_max,
+        ..
+    } = outcome.written;
+    let (wait, pause) = (
+        duration(outcome.longest_wait),
+        duration(outcome.longest_pause),
+    );
+    let mut rows = vec![(
         "served",
         format!(
-            "{:.1} s by {} reader threads and a writer, after {} to load",
-            outcome.served.as_secs_f64(),
+            "{seconds:.1} s by {} reader threads and a writer, after {} to load",
             outcome.threads,
             duration(outcome.load)
         ),
-    );
+    )];
     if let Some(reason) = &outcome.stopped {
-        row("stopped early", reason.clone());
+        rows.push(("stopped early", reason.clone()));
     }
-    row(
-        "collector",
-        format!("{}, {} cycles", outcome.collector, count(last.cycles)),
-    );
-    row(
-        "longest wait of a mutator for it",
-        format!(
-            "{}, longest pause {}",
-            duration(outcome.longest_wait),
-            duration(outcome.longest_pause)
+    rows.extend([
+        (
+            "collector",
+            format!("{}, {} cycles", outcome.collector, count(last.cycles)),
         ),
-    );
-    let serving = outcome
-        .moment("end of serving")
-        .map_or(0, |m| m.allocated_bytes)
-        - outcome.moment("loaded").map_or(0, |m| m.allocated_bytes);
-    row(
-        "allocated",
-        format!(
-            "{}, {}/s while serving",
-            bytes(last.allocated_bytes),
-            bytes((serving as f64 / seconds) as u64)
+        (
+            "longest wait of a mutator for it",
+            format!("{wait}, longest pause {pause}"),
         ),
-    );
-    row(
-        "packages replaced",
-        format!(
-            "{} ({}/s), {} of them garbage in cycles, up to serial {}",
-            count(written.replaced),
-            count((written.replaced as f64 / seconds) as u64),
-            count(written.replaced_in_cycles),
-            written.serial_max
+        (
+            "allocated",
+            format!(
+                "{}, {}/s while serving",
+                bytes(last.allocated_bytes),
+                bytes(serving)
+            ),
         ),
-    );
-    row(
-        "watched through weak references",
-        format!(
-            "{} replaced packages, {} still there",
-            outcome.watched, outcome.watched_alive
+        (
+            "packages replaced",
+            format!(
+                "{} ({}/s), {} of them garbage in cycles, up to serial {serial_max}",
+                count(replaced),
+                count(a_second(replaced)),
+                count(replaced_in_cycles),
+            ),
         ),
-    );
-    let title = "Package graph on a garbage-collected heap";
-    Block { title, rows }
+        (
+            "watched through weak references",
+            format!(
+                "{} replaced packages, {} still there",
+                count(outcome.watched),
+                count(outcome.watched_alive)
+            ),
+        ),
+    ]);
+    rows
 }
 
 fn query_block(outcome: &Outcome) -> Block {
@@ -300,13 +314,13 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
         "threads": outcome.threads,
         "seed": outcome.seed,
         "data": {
-            "source": outcome.source,
-            "packages": outcome.packages,
-            "edges": outcome.edges,
-            "unknown_edges_skipped": outcome.unknown_edges,
-            "repeated_edges_skipped": outcome.repeated_edges,
-            "cyclic_components": outcome.cyclic.0,
-            "packages_on_cycles": outcome.cyclic.1,
+            "source": outcome.about.source,
+            "packages": outcome.about.packages,
+            "edges": outcome.about.edges,
+            "unknown_edges_skipped": outcome.about.unknown_edges,
+            "repeated_edges_skipped": outcome.about.repeated_edges,
+            "cyclic_components": outcome.about.cyclic.0,
+            "packages_on_cycles": outcome.about.cyclic.1,
         },
         "load_seconds": outcome.load.as_secs_f64(),
         "served_seconds": outcome.served.as_secs_f64(),

@@ -17,7 +17,9 @@ use runtime::{Collector, Mutator, Root, Runtime};
 
 use crate::data::Archive;
 use crate::graph::{self, Catalog};
-use crate::measure::{Checked, Interval, Latencies, Outcome, Recorder, Written, close_interval};
+use crate::measure::{
+    About, Checked, Interval, Latencies, Moment, Outcome, Recorder, Written, close_interval,
+};
 use crate::oracle::{Oracle, Work};
 use crate::queries::{Answer, Seen, answer};
 use crate::query::Query;
@@ -75,8 +77,7 @@ pub(crate) fn run<C: Collector>(
     let started = Instant::now();
     let catalog = graph::load(&mut mutator, &archive.packages);
     let load = started.elapsed();
-    let edges = archive.edges();
-    drop(archive.packages);
+    let about = About::new(archive, oracle.cyclic());
     moments.push(moment("loaded", heap));
 
     let shared = Shared {
@@ -87,31 +88,17 @@ pub(crate) fn run<C: Collector>(
     };
     let mut timeline = Timeline::new(heap, &shared.replaced, options.progress);
     let mut served = serve(heap, &shared, options, &mut timeline)?;
-    let (serials, replaced) = (
-        graph::serials(&mut mutator, &catalog),
-        served.written.replaced,
-    );
-    if serials != replaced {
-        let text = format!("the serials add up to {serials}, {replaced} packages were replaced");
-        served.checked.mismatch(text);
-    }
+    check_serials(&mut mutator, &catalog, &mut served);
     moments.push(moment("end of serving", heap));
 
-    timeline.drop_begins();
-    graph::drop_from(&mut mutator, &catalog, packages, keep);
-    moments.push(moment("half dropped", heap));
-    if options.reclaims {
-        mutator
-            .collect()
-            .map_err(|error| anyhow!("the collection after the drop: {error}"))?;
-        moments.push(moment("half dropped, collected", heap));
-    }
-    timeline.watch(options.watch);
-    moments.push(moment("a while later", heap));
-    let released_at_end_bytes = heap.release_os_memory() as u64;
-    moments.push(moment("all free pages given back", heap));
-    timeline.sample(Interval::default());
-
+    let released_at_end_bytes = drop_half(
+        &mut mutator,
+        &catalog,
+        (packages, keep),
+        options,
+        &mut timeline,
+        &mut moments,
+    )?;
     let seen = Seen::new(packages);
     let checked_after = check_after(&mut mutator, &catalog, &oracle_after, seen, options.seed);
     let (watched, watched_alive) = graph::watched(&mut mutator, &catalog);
@@ -126,13 +113,7 @@ pub(crate) fn run<C: Collector>(
         collector: options.collector,
         threads: options.threads,
         seed: options.seed,
-        source: archive.source,
-        packages,
-        edges,
-        unknown_edges: archive.unknown_edges,
-        unknown_first: archive.unknown_first,
-        repeated_edges: archive.repeated_edges,
-        cyclic: oracle.cyclic(),
+        about,
         load,
         served: served.elapsed,
         stopped: served.stopped,
@@ -149,6 +130,47 @@ pub(crate) fn run<C: Collector>(
         moments,
         samples: timeline.into_samples(),
     })
+}
+
+/// Each replacement made a serial one higher, and none was lost.
+fn check_serials<C: Collector>(
+    mutator: &mut Mutator<C>,
+    catalog: &Root<Catalog<'static>>,
+    served: &mut Served,
+) {
+    let (serials, replaced) = (graph::serials(mutator, catalog), served.written.replaced);
+    if serials != replaced {
+        let text = format!("the serials add up to {serials}, {replaced} packages were replaced");
+        served.checked.mismatch(text);
+    }
+}
+
+/// Drops the packages beyond the first `keep` and watches the memory go back; how many bytes were
+/// left for the explicit release at the end.
+fn drop_half<C: Collector>(
+    mutator: &mut Mutator<C>,
+    catalog: &Root<Catalog<'static>>,
+    (packages, keep): (usize, usize),
+    options: &Options,
+    timeline: &mut Timeline<'_, C>,
+    moments: &mut Vec<Moment>,
+) -> Result<u64> {
+    let heap = mutator.heap();
+    timeline.drop_begins();
+    graph::drop_from(mutator, catalog, packages, keep);
+    moments.push(moment("half dropped", &heap));
+    if options.reclaims {
+        mutator
+            .collect()
+            .map_err(|error| anyhow!("the collection after the drop: {error}"))?;
+        moments.push(moment("half dropped, collected", &heap));
+    }
+    timeline.watch(options.watch);
+    moments.push(moment("a while later", &heap));
+    let released_bytes = heap.release_os_memory() as u64;
+    moments.push(moment("all free pages given back", &heap));
+    timeline.sample(Interval::default());
+    Ok(released_bytes)
 }
 
 /// What the serving phase came to.

@@ -52,7 +52,7 @@ fn assert_good(outcome: &Outcome) {
     assert_eq!(outcome.checked.by_kind.iter().sum::<u64>(), answers);
     assert!(outcome.checked_after.answers > 0);
     assert!(outcome.written.serial_max > 0 && outcome.written.replaced_in_cycles > 0);
-    assert_eq!(outcome.unknown_edges, 1);
+    assert_eq!(outcome.about.unknown_edges, 1);
 }
 
 #[test]

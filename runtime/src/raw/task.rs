@@ -39,7 +39,7 @@ pub(crate) fn during<R>(task: Task, run: impl FnOnce() -> R) -> R {
     run()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
 
