@@ -187,7 +187,10 @@ impl ThreadCache {
         let mut slots: Box<[Slot]> = (0..self.slots.len() * 2).map(|_| Slot::default()).collect();
         for slot in &mut self.slots {
             if slot.key != 0 {
-                slots[Self::place(&slots, slot.key)] = std::mem::take(slot);
+                // First the place: an assignment would evaluate its right side, which takes the
+                // key, before the index on its left.
+                let index = Self::place(&slots, slot.key);
+                slots[index] = std::mem::take(slot);
             }
         }
         self.slots = slots;
