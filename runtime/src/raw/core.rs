@@ -219,6 +219,9 @@ impl Core {
                 .sweep_batch(&space, Glue::Without, due as usize);
             if progress.exhausted {
                 *lock(&self.debt) = None;
+                // Not left to the background thread, which may have to wait for a processor: until
+                // there is a trigger no cycle begins.
+                self.repace();
             }
         }
     }

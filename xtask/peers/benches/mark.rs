@@ -187,8 +187,8 @@ fn documents<'gc>(cx: &Cx<'gc, StopTheWorld>, objects: usize) -> Root<[Value<'st
         random: Random::new(3),
         earlier: Vec::new(),
     };
-    // A document of this depth has some two thousand objects.
-    let values: Vec<_> = (0..objects / 2000).map(|_| documents.element(7)).collect();
+    // A document of this depth has some ten thousand objects.
+    let values: Vec<_> = (0..objects / 10_000).map(|_| documents.element(6)).collect();
     cx.root(cx.alloc_slice(values))
 }
 
