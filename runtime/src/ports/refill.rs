@@ -27,7 +27,11 @@ unsafe impl Refill for RefillPort<'_> {
             keep_empty: true,
         };
         match core.sweeper.sweep_span(&space, span) {
-            Outcome::Swept(_) | Outcome::AlreadySwept => true,
+            Outcome::Swept(reclaimed) => {
+                core.discharge(reclaimed.freed_bytes);
+                true
+            }
+            Outcome::AlreadySwept => true,
             Outcome::InFlight | Outcome::NoSpan => false,
         }
     }

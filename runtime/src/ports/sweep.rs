@@ -8,6 +8,9 @@ use gc_sweep::{Claim, Reclaimed, SweepSpace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The spans of one heap.
+///
+/// Whoever sweeps through it discharges what came free, once for many spans: a read-modify-write a
+/// span would wait for the stores to that span's metadata, which are misses.
 pub(crate) struct SweepPort<'a> {
     pub(crate) core: &'a Core,
     /// An allocator sweeps in order to use the span, empty or not.
@@ -64,7 +67,6 @@ unsafe impl SweepSpace for SweepPort<'_> {
         // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
         // only once they are swept; the dead were dropped above.
         let swept = unsafe { heap.sweep(span) };
-        self.core.discharge(swept.freed_bytes);
         let span_freed = swept.span_empty && !self.keep_empty;
         if span_freed {
             claim.retire();

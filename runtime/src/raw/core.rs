@@ -228,6 +228,7 @@ impl Core {
             let progress = self
                 .sweeper
                 .sweep_batch(&space, Glue::Without, due as usize);
+            self.discharge(progress.freed_bytes);
             if progress.exhausted {
                 *lock(&self.debt) = None;
                 // Not left to the background thread, which may have to wait for a processor: until
@@ -246,13 +247,15 @@ impl Core {
         };
         let quick = self
             .sweeper
-            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS * 16);
+            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS);
+        self.discharge(quick.freed_bytes);
         if !quick.exhausted {
             return Step::More;
         }
         let slow = self
             .sweeper
             .sweep_batch(&space, Glue::With, SWEEP_STEP_SPANS);
+        self.discharge(slow.freed_bytes);
         self.repace();
         if !slow.exhausted {
             return Step::More;
@@ -268,7 +271,8 @@ impl Core {
                 core: self,
                 keep_empty: false,
             };
-            self.sweeper.finish(&space);
+            let progress = self.sweeper.finish(&space);
+            self.discharge(progress.freed_bytes);
         }
         self.report();
     }
