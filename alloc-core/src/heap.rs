@@ -37,6 +37,11 @@ const METADATA_HUGE_FROM: usize = 64 << 20;
 /// Pages that a central grows by at once, at the most (or one span, if that is more).
 const GROWTH_PAGES_MAX: u32 = 32;
 pub(crate) const PAGE_GRANULES: usize = PAGE_BYTES / GRANULE_BYTES;
+/// Bytes between two arrays of metadata, so that a span's places in them do not lie a large power
+/// of two apart. Zen finds a line in its first-level cache by a hash of address bits 12 to 27: of
+/// two lines with equal hashes it holds one, and sweeping, which goes to and fro between marks and
+/// allocation bits, missed at every step.
+const SKEW_BYTES: usize = 5 * 4096 + 5 * 64;
 
 /// A heap of typed spans.
 pub struct Heap<S: PageSource> {
@@ -68,7 +73,7 @@ const fn line_up(bytes: usize) -> usize {
 }
 
 const fn bit_bytes(heap_bytes: usize) -> usize {
-    line_up(heap_bytes / GRANULE_BYTES / 8)
+    line_up(heap_bytes / GRANULE_BYTES / 8) + SKEW_BYTES
 }
 
 const fn head_bytes(heap_bytes: usize) -> usize {

@@ -71,7 +71,8 @@ impl<S: PageSource> Burials<'_, S> {
         }
     }
 
-    fn flush(&mut self) {
+    /// Gives back what was added so far.
+    pub fn flush(&mut self) {
         // SAFETY: each run is made of spans' runs, which came from `alloc`; they are empty and
         // unlisted, so nobody uses their memory, and each was added once.
         unsafe { self.heap.pages().free_batch(&self.runs) }

@@ -10,6 +10,7 @@
 //! | field | written by | read by |
 //! |---|---|---|
 //! | `live_bytes`, `allocated_bytes` | allocation's slow path, sweeping | anyone |
+//! | `allocated_at_cycle` | the collector when sweeping begins | [`Core::repace`] |
 //! | `trigger_bytes` | [`Core::repace`] | allocation's slow path |
 //! | `percent` | the user, any time | [`Core::repace`] |
 //! | `debt` | the collector when sweeping begins | allocation's slow path |
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
     live_bytes: AtomicUsize,
+    /// `allocated_bytes` when the last cycle's marking was over.
+    allocated_at_cycle: AtomicUsize,
     trigger_bytes: AtomicUsize,
     percent: AtomicUsize,
     debt: Mutex<Option<Owed>>,
@@ -76,10 +79,9 @@ pub(crate) struct Core {
     pub(crate) unreported: Mutex<Option<CycleStats>>,
 }
 
-/// A debt of sweeping, and the account when it was fixed.
+/// A debt of sweeping.
 struct Owed {
     debt: Debt,
-    allocated_before: usize,
     swept: u64,
 }
 
@@ -93,6 +95,7 @@ impl Core {
             counters: Counters::default(),
             extra_roots: Mutex::default(),
             live_bytes: AtomicUsize::new(0),
+            allocated_at_cycle: AtomicUsize::new(0),
             trigger_bytes: AtomicUsize::new(usize::MAX),
             percent: AtomicUsize::new(PERCENT_OFF),
             debt: Mutex::default(),
@@ -156,11 +159,14 @@ impl Core {
         self.repace();
     }
 
-    /// Sets the trigger by what is live now.
+    /// Sets the trigger by what survived the last cycle, as far as it is swept. What was allocated
+    /// since counts as growth, whenever this is called.
     pub(crate) fn repace(&self) {
         // Relaxed: as above.
         let percent = u32::try_from(self.percent.load(Ordering::Relaxed)).ok();
-        let goal_bytes = pacer::goal_bytes(self.live_bytes(), percent);
+        let since = self.allocated_since_cycle();
+        let survived_bytes = self.live_bytes().saturating_sub(since);
+        let goal_bytes = pacer::goal_bytes(survived_bytes, percent);
         // Relaxed: a figure; an allocator that reads the old one triggers once too often.
         self.trigger_bytes.store(goal_bytes, Ordering::Relaxed);
         if let Some(scavenger) = self.scavenger.get() {
@@ -171,6 +177,12 @@ impl Core {
                 in_use,
             ));
         }
+    }
+
+    fn allocated_since_cycle(&self) -> usize {
+        // Relaxed: a count; moved while the world is stopped.
+        let before = self.allocated_at_cycle.load(Ordering::Relaxed);
+        self.counters.allocated_bytes.get().saturating_sub(before)
     }
 
     /// No cycle is wanted until the next [`Self::repace`].
@@ -209,9 +221,12 @@ impl Core {
     /// Fixes how much sweeping each allocated byte owes from now on.
     pub(crate) fn fix_debt(&self) {
         let spans = u64::from(self.heap.spans_end());
+        let allocated_bytes = self.counters.allocated_bytes.get();
+        // Relaxed: the world is stopped; resuming it publishes the count.
+        self.allocated_at_cycle
+            .store(allocated_bytes, Ordering::Relaxed);
         *lock(&self.debt) = Some(Owed {
             debt: Debt::new(spans, SWEEP_RUNWAY_BYTES),
-            allocated_before: self.counters.allocated_bytes.get(),
             swept: 0,
         });
     }
@@ -221,11 +236,7 @@ impl Core {
         let due = {
             let mut debt = lock(&self.debt);
             let Some(owed) = &mut *debt else { return };
-            let since = self
-                .counters
-                .allocated_bytes
-                .get()
-                .saturating_sub(owed.allocated_before);
+            let since = self.allocated_since_cycle();
             let due = owed.debt.due(since as u64, owed.swept);
             // Counted in indexes, of which a batch takes as many as spans that it sweeps.
             owed.swept += due;
@@ -251,7 +262,7 @@ impl Core {
         let space = SweepPort::freeing(self);
         let quick = self
             .sweeper
-            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS * 16);
+            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS);
         if !quick.exhausted {
             return Step::More;
         }

@@ -188,7 +188,9 @@ fn documents<'gc>(cx: &Cx<'gc, StopTheWorld>, objects: usize) -> Root<[Value<'st
         earlier: Vec::new(),
     };
     // A document of this depth has some ten thousand objects.
-    let values: Vec<_> = (0..objects / 10_000).map(|_| documents.element(6)).collect();
+    let values: Vec<_> = (0..objects / 10_000)
+        .map(|_| documents.element(6))
+        .collect();
     cx.root(cx.alloc_slice(values))
 }
 
