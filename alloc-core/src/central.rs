@@ -50,13 +50,25 @@ impl Central {
         }
     }
 
-    /// Lists a span that was just born, as no candidate: its owner allocates from it.
-    pub(crate) fn add(&self, lines: &Spans, span: u32) {
+    /// Lists spans that were just born, owned by the caller: the first stays so and is no
+    /// candidate, the others are given up as candidates.
+    pub(crate) fn add(&self, lines: &Spans, spans: impl Iterator<Item = u32> + Clone) {
         let mut list = lock(&self.list);
-        list.spans.push(span);
-        let (last, next) = (list.spans.len() - 1, list.next);
-        list.swap(lines, last, next);
+        let (first, next) = (list.spans.len(), list.next);
+        list.spans.extend(spans);
+        for position in first..list.spans.len() {
+            lines.set_position(list.spans[position], position);
+        }
+        list.swap(lines, first, next);
         list.next += 1;
+        for span in &list.spans[first + 1..] {
+            lines.disown(*span);
+        }
+    }
+
+    /// How many spans are listed.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.list).spans.len()
     }
 
     /// Hands out the next span that may have free slots; each at most once a cycle, unless it is

@@ -34,7 +34,14 @@ pub(crate) const NO_CENTRAL: u32 = u32::MAX;
 /// The address from which on a heap counts as large: a huge page of mark bits stands for 256 MiB,
 /// so asking earlier would cost a small heap more memory than it holds.
 const METADATA_HUGE_FROM: usize = 64 << 20;
+/// Pages that a central grows by at once, at the most (or one span, if that is more).
+const GROWTH_PAGES_MAX: u32 = 32;
 pub(crate) const PAGE_GRANULES: usize = PAGE_BYTES / GRANULE_BYTES;
+/// Bytes between two arrays of metadata, so that a span's places in them do not lie a large power
+/// of two apart. Zen finds a line in its first-level cache by a hash of address bits 12 to 27: of
+/// two lines with equal hashes it holds one, and sweeping, which goes to and fro between marks and
+/// allocation bits, missed at every step.
+const SKEW_BYTES: usize = 5 * 4096 + 5 * 64;
 
 /// A heap of typed spans.
 pub struct Heap<S: PageSource> {
@@ -66,7 +73,7 @@ const fn line_up(bytes: usize) -> usize {
 }
 
 const fn bit_bytes(heap_bytes: usize) -> usize {
-    line_up(heap_bytes / GRANULE_BYTES / 8)
+    line_up(heap_bytes / GRANULE_BYTES / 8) + SKEW_BYTES
 }
 
 const fn head_bytes(heap_bytes: usize) -> usize {
@@ -190,9 +197,10 @@ impl<S: PageSource> Heap<S> {
         self.spans.live(span) < central.class.slots() && self.spans.own(span, central.index)
     }
 
-    /// Pages for a span; a heap that has grown large gets huge pages behind its metadata.
-    fn alloc_pages(&self, pages: u32) -> Result<PageRun, Exhausted> {
-        let run = self.pages.alloc(pages)?;
+    /// Pages for up to `spans_max` neighboring spans, at least one; a heap that has grown large
+    /// gets huge pages behind its metadata.
+    fn alloc_pages(&self, pages: u32, spans_max: u32) -> Result<PageRun, Exhausted> {
+        let run = self.pages.take_units(pages, spans_max)?.run;
         let far = run.start as usize >= METADATA_HUGE_FROM / PAGE_BYTES;
         // Relaxed: asking twice does no harm.
         if far && !self.metadata_is_huge.swap(true, Ordering::Relaxed) {
@@ -201,20 +209,23 @@ impl<S: PageSource> Heap<S> {
         Ok(run)
     }
 
-    /// A fresh span, owned by the caller.
-    pub(crate) fn new_span(&self, central: &Central, generation: u32) -> Result<u32, Exhausted> {
+    /// Fresh spans for a central that has no free slot left: one that the caller owns, and
+    /// candidates. A central grows by up to an eighth, so that a large one asks for pages seldom;
+    /// where the lowest free room is short, by less.
+    pub(crate) fn grow(&self, central: &Central, generation: u32) -> Result<u32, Exhausted> {
         let pages = central.class.pages();
-        let run = self.alloc_pages(pages)?;
-        let class = Some(central.class);
+        let wanted = (central.len() as u32 / 8).clamp(1, GROWTH_PAGES_MAX.div_ceil(pages));
+        let run = self.alloc_pages(pages, wanted)?;
         let birth = Birth {
             info: central.info,
-            class,
+            class: Some(central.class),
             pages,
             central: central.index,
             generation,
         };
-        self.spans.birth(run.start, birth);
-        central.add(&self.spans, run.start);
+        let spans = (run.start..run.end()).step_by(pages as usize);
+        spans.clone().for_each(|span| self.spans.birth(span, birth));
+        central.add(&self.spans, spans);
         Ok(run.start)
     }
 
@@ -231,7 +242,7 @@ impl<S: PageSource> Heap<S> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let pages = u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX);
-        let run = self.alloc_pages(pages.max(1))?;
+        let run = self.alloc_pages(pages.max(1), 1)?;
         let birth = Birth {
             info,
             class: None,

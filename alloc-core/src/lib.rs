@@ -7,6 +7,7 @@ mod page_alloc;
 mod page_bits;
 mod page_error;
 mod page_heap;
+mod page_release;
 mod page_tree;
 mod pages;
 
@@ -33,11 +34,12 @@ pub use inspect::{Census, Found};
 pub use os::{FakeRegion, FakeSource, Mmap, MmapRegion, PageSource, SourceCall, SourceError};
 pub use page_alloc::PageAlloc;
 pub use page_error::{Exhausted, ReserveError};
-pub use page_heap::{PageHeap, PageStats};
+pub use page_heap::PageHeap;
 pub use pages::{
-    HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, Taken,
+    HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
+    Taken,
 };
-pub use reclaim::Swept;
+pub use reclaim::{Burials, Swept};
 pub use refill::{NoRefill, Refill};
 pub use size_class::{GRANULE_BYTES, SMALL_BYTES_MAX, SizeClass};
 pub use thread_cache::ThreadCache;

@@ -5,17 +5,17 @@
 //! end, so that the high end empties and whole huge pages can be given back; a tree of summaries
 //! ([`SummaryTree`]) finds the place in logarithmic time.
 //!
-//! The structure is plain data: no lock, no memory, no operating system. Two things therefore happen
-//! in two steps, between which the owner calls the operating system with no lock held:
+//! The structure is plain data: no lock, no memory, no operating system. Two things therefore
+//! happen in two steps, between which the owner calls the operating system with no lock held:
 //!
 //! | step | in use | released | counted as |
 //! |---|---|---|---|
 //! | [`alloc`](PageAlloc::alloc) | set | kept | in use |
-//! | [`committed`](PageAlloc::committed), after a successful commit | set | cleared | in use |
-//! | [`free`](PageAlloc::free), instead, after a failed one | cleared | kept | retained and released, as before |
-//! | [`take_for_release`](PageAlloc::take_for_release) | set | kept | retained and released, as before; and releasing |
+//! | [`committed`](PageAlloc::committed), if that worked | | cleared | in use |
+//! | [`free`](PageAlloc::free), if it failed | cleared | kept | as before |
+//! | [`take_for_release`](PageAlloc::take_for_release) | set | kept | as before, and releasing |
 //! | [`put_back_released`](PageAlloc::put_back_released) | cleared | set | released |
-//! | [`put_back_retained`](PageAlloc::put_back_retained), if refused | cleared | kept | retained and released, as before |
+//! | [`put_back_retained`](PageAlloc::put_back_retained), if refused | cleared | kept | as before |
 //!
 //! A page on its way out is marked in use, so that nobody can take it: that is the whole of the
 //! protection against releasing memory that is allocated. The released bit is kept until the call
@@ -23,8 +23,8 @@
 //!
 //! Memory is released in units: single pages where memory is made of small ones, whole blocks of
 //! 2 MiB where it is made of huge ones, because one small release there destroys the huge page for
-//! little gain (measured: 12 µs for 8 KiB, and 30 times the price per byte). A unit is released when
-//! all of it is free and some of it is retained.
+//! little gain (measured: 12 µs for 8 KiB, and 30 times the price per byte). A unit is released
+//! when all of it is free and some of it is retained.
 
 use crate::page_bits::{CHUNK_PAGES, ChunkBits};
 use crate::page_tree::{Found, Summary, SummaryTree};
@@ -85,7 +85,8 @@ impl PageAlloc {
 
     /// No pages, with room for `pages_max`, rounded down to whole chunks of 512.
     ///
-    /// Reserves all the memory it will ever need, two bits and a quarter a page, without touching it.
+    /// Reserves all the memory it will ever need, two bits and a quarter a page, without touching
+    /// it.
     ///
     /// # Panics
     ///
@@ -160,8 +161,8 @@ impl PageAlloc {
         }
     }
 
-    /// Grows until a run of `pages` fits behind the last page in use, by whole chunks. The new pages
-    /// are free and released. Returns them, or `None`, without change, if there is no room.
+    /// Grows until a run of `pages` fits behind the last page in use, by whole chunks. The new
+    /// pages are free and released. Returns them, or `None`, without change, if there is no room.
     ///
     /// # Panics
     ///
@@ -195,7 +196,18 @@ impl PageAlloc {
     ///
     /// If `pages` is zero.
     pub fn alloc(&mut self, pages: u32) -> Option<Taken> {
-        assert!(pages > 0, "an allocation of no pages");
+        self.alloc_units(pages, 1)
+    }
+
+    /// As [`alloc`](Self::alloc), and takes what is free right behind the run as well, in units of
+    /// `pages`, up to `units_max` units in all and to the chunk's end. The lowest room is used
+    /// first all the same: a longer run further up is not looked for.
+    ///
+    /// # Panics
+    ///
+    /// If `pages` or `units_max` is zero.
+    pub fn alloc_units(&mut self, pages: u32, units_max: u32) -> Option<Taken> {
+        assert!(pages > 0 && units_max > 0, "an allocation of no pages");
         let start = match self.tree.find(pages)? {
             Found::At(start) => start,
             Found::InChunk(index) => {
@@ -204,18 +216,30 @@ impl PageAlloc {
                 index as u32 * CHUNK_PAGES + inside.unwrap_or_default()
             }
         };
-        let run = PageRun {
+        let mut run = PageRun {
             start,
             count: pages,
         };
+        while run.count / pages < units_max && self.is_free_in_chunk(run.end(), pages) {
+            run.count += pages;
+        }
         let released_pages = self.count_released(run);
         self.mark_in_use(run);
-        self.in_use += pages;
+        self.in_use += run.count;
         self.released -= released_pages;
         Some(Taken {
             run,
             released_pages,
         })
+    }
+
+    /// Whether `pages` pages from `start` are free and in one grown chunk, not its first.
+    fn is_free_in_chunk(&self, start: u32, pages: u32) -> bool {
+        let inside = start % CHUNK_PAGES;
+        let chunk = self.chunks.get((start / CHUNK_PAGES) as usize);
+        inside != 0
+            && inside + pages <= CHUNK_PAGES
+            && chunk.is_some_and(|chunk| (inside..inside + pages).all(|at| !chunk.in_use.get(at)))
     }
 
     /// The released pages of an allocated run are committed: they are ordinary pages now.
@@ -267,15 +291,17 @@ impl PageAlloc {
 
     /// The highest releasable run of the chunk at page `base`, among its first `below` pages.
     fn highest_releasable(&self, base: u32, below: u32, pages_max: u32) -> Option<PageRun> {
-        let chunk = &self.chunks[(base / CHUNK_PAGES) as usize];
-        if !chunk.in_use.any_clear_in_both(&chunk.released) {
-            return None;
-        }
+        let index = (base / CHUNK_PAGES) as usize;
         let unit = if base < self.huge_from {
             self.granule
         } else {
             HUGE_PAGES
         };
+        // The summaries lie side by side: most chunks are passed over without loading their bits.
+        let chunk = &self.chunks[index];
+        if self.tree.chunk(index).max < unit || !chunk.in_use.any_clear_in_both(&chunk.released) {
+            return None;
+        }
         let releasable = |at: u32| {
             chunk.in_use.count_set(at, unit) == 0 && chunk.released.count_set(at, unit) < unit
         };

@@ -1,27 +1,29 @@
 //! The pages of one heap: a reserved range, its free pages, and the operating system.
 //!
 //! The range is reserved once and holds two things: the heap's pages and, just behind them, the
-//! side metadata, so that an address in one leads to the other by arithmetic. The heap grows through
-//! its range by 4 MiB at a time.
+//! side metadata, so that an address in one leads to the other by arithmetic. The heap grows
+//! through its range by 4 MiB at a time.
 //!
 //! One lock guards the [`PageAlloc`]; the source is never called under it. What is on its way to or
 //! from the operating system is marked in use meanwhile:
 //!
-//! | a page | bits (in use, released) | who may touch it | next |
+//! | a page is | in use, released | who may touch it | next |
 //! |---|---|---|---|
 //! | released | 0, 1 | nobody | committing, by `alloc` under the lock |
-//! | committing | 1, 1 | the source, called by the allocating thread | in use, or released again if it fails |
+//! | committing | 1, 1 | the source, for who allocates | in use; released, if it fails |
 //! | in use | 1, 0 | its owner | retained, by `free` |
-//! | retained | 0, 0 | nobody | in use, by `alloc`; releasing, by `release`; both under the lock |
-//! | releasing | 1, as before | the source, called by the releasing thread | released, or retained if refused |
+//! | retained | 0, 0 | nobody | in use or releasing, both under the lock |
+//! | releasing | 1, as it was | the source, for who releases | released; as it was, if refused |
 //!
 //! *No page is released while it is allocated.* A page becomes releasing only if it is free, and
 //! allocated only if it is free; both are decided and marked in one critical section, so whoever is
 //! first hides the page from the other. The end of a release frees the page in a second critical
 //! section, after the source has returned, so the next owner's lock acquires what the source did.
 //!
-//! *No run is missed.* A range that is exhausted except for pages on their way out is not exhausted:
-//! `alloc` waits for them, and is woken when they are put back.
+//! *No run is missed.* A range that is exhausted except for pages on their way out is not
+//! exhausted: `alloc` waits for them, and is woken when they are put back.
+//!
+//! The other direction is in `page_release`.
 //!
 //! Huge pages: a heap that stays below 16 MiB is left alone, so that it stays small. What it grows
 //! to beyond that is advised huge, step by step, and is released by whole huge pages from then on.
@@ -32,7 +34,8 @@ use crate::os::{PageSource, SourceError};
 use crate::page_alloc::PageAlloc;
 use crate::page_error::{Exhausted, ReserveError};
 use crate::pages::{
-    HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, Taken,
+    HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
+    Taken,
 };
 use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 
@@ -42,33 +45,12 @@ const GROWTH_BYTES: usize = (PageAlloc::GROWTH_PAGES as usize) << PAGE_SHIFT;
 /// Where huge pages begin: the first 16 MiB of a heap are of small ones.
 const HUGE_FROM_PAGES: u32 = 8 * HUGE_PAGES;
 
-/// What a heap's pages are doing, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PageStats {
-    /// The reserved range of the heap, without its metadata.
-    pub reserved_bytes: usize,
-    /// How far it has grown: `in_use_bytes + retained_bytes + released_bytes`.
-    pub grown_bytes: usize,
-    /// Pages that are allocated.
-    pub in_use_bytes: usize,
-    /// Free pages whose memory the process holds.
-    pub retained_bytes: usize,
-    /// Free pages whose memory is with the operating system.
-    pub released_bytes: usize,
-    /// The most bytes that may be in use.
-    pub limit_bytes: usize,
-    /// Calls that gave memory back.
-    pub releases: u64,
-    /// Calls to give memory back that the source refused.
-    pub releases_refused: u64,
-}
-
 #[derive(Debug)]
-struct State {
-    pages: PageAlloc,
+pub(crate) struct State {
+    pub(crate) pages: PageAlloc,
     limit_bytes: usize,
-    releases: u64,
-    releases_refused: u64,
+    pub(crate) releases: u64,
+    pub(crate) releases_refused: u64,
 }
 
 /// A heap's reserved range and its free pages. All methods may be called from any thread.
@@ -89,13 +71,13 @@ struct State {
 /// ```
 #[derive(Debug)]
 pub struct PageHeap<S: PageSource> {
-    source: S,
-    region: S::Region,
+    pub(crate) source: S,
+    pub(crate) region: S::Region,
     heap_bytes: usize,
     metadata_bytes: usize,
     state: Mutex<State>,
     /// Notified when pages that were on their way out are free again.
-    put_back: Condvar,
+    pub(crate) put_back: Condvar,
 }
 
 /// Reserves a range for a heap of `heap_bytes` and makes its metadata usable.
@@ -118,8 +100,8 @@ fn reserve<S: PageSource>(
 impl<S: PageSource> PageHeap<S> {
     /// Reserves the range for a heap of `heap_bytes` and for its metadata, of which a heap of n
     /// bytes needs `metadata_bytes(n)`. If the source refuses, half of it is tried, and so on down
-    /// to `heap_bytes_min`. Sizes are rounded up to 4 MiB, those of metadata to pages; a heap has at
-    /// most 16 TiB.
+    /// to `heap_bytes_min`. Sizes are rounded up to 4 MiB, those of metadata to pages; a heap has
+    /// at most 16 TiB.
     ///
     /// # Errors
     ///
@@ -147,7 +129,9 @@ impl<S: PageSource> PageHeap<S> {
         };
         let (mut bytes, bytes_min) = (rounded(heap_bytes), rounded(heap_bytes_min));
         loop {
-            let metadata = metadata_bytes(bytes).div_ceil(PAGE_BYTES) * PAGE_BYTES;
+            let metadata = metadata_bytes(bytes)
+                .checked_next_multiple_of(PAGE_BYTES)
+                .unwrap_or(usize::MAX);
             match reserve(&source, bytes, metadata) {
                 Ok(region) => {
                     let mut pages = PageAlloc::new((bytes >> PAGE_SHIFT) as u32);
@@ -159,7 +143,7 @@ impl<S: PageSource> PageHeap<S> {
                         metadata_bytes: metadata,
                         state: Mutex::new(State {
                             pages,
-                            limit_bytes: bytes,
+                            limit_bytes: usize::MAX,
                             releases: 0,
                             releases_refused: 0,
                         }),
@@ -174,7 +158,7 @@ impl<S: PageSource> PageHeap<S> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
@@ -241,8 +225,22 @@ impl<S: PageSource> PageHeap<S> {
     ///
     /// If `pages` is zero.
     pub fn take(&self, pages: u32) -> Result<Taken, Exhausted> {
-        assert!(pages > 0, "an allocation of no pages");
-        let (taken, grown) = self.find(pages)?;
+        self.take_units(pages, 1)
+    }
+
+    /// As [`take`](Self::take), for up to `units_max` neighboring units of `pages` pages: at least
+    /// one, and as many as are free right behind it and within the limit. Costs no more than one.
+    ///
+    /// # Errors
+    ///
+    /// As `take`, if there is not even one.
+    ///
+    /// # Panics
+    ///
+    /// If `pages` or `units_max` is zero.
+    pub fn take_units(&self, pages: u32, units_max: u32) -> Result<Taken, Exhausted> {
+        assert!(pages > 0 && units_max > 0, "an allocation of no pages");
+        let (taken, grown) = self.find(pages, units_max)?;
         let committing = Committing {
             heap: self,
             run: taken.run,
@@ -262,23 +260,25 @@ impl<S: PageSource> PageHeap<S> {
     }
 
     /// Finds a run, growing if there is none, and marks it in use. Returns also what it grew by.
-    fn find(&self, pages: u32) -> Result<(Taken, Option<PageRun>), Exhausted> {
+    fn find(&self, pages: u32, units_max: u32) -> Result<(Taken, Option<PageRun>), Exhausted> {
         let mut state = self.state();
         loop {
             let in_use_bytes = (state.pages.counts().in_use as usize) << PAGE_SHIFT;
             let asked_bytes = (pages as usize) << PAGE_SHIFT;
-            if asked_bytes > state.limit_bytes.saturating_sub(in_use_bytes) {
+            let room_bytes = state.limit_bytes.saturating_sub(in_use_bytes);
+            if asked_bytes > room_bytes {
                 return Err(Exhausted::Limit {
                     asked_bytes,
                     in_use_bytes,
                     limit_bytes: state.limit_bytes,
                 });
             }
-            if let Some(taken) = state.pages.alloc(pages) {
+            let units = units_max.min(u32::try_from(room_bytes / asked_bytes).unwrap_or(u32::MAX));
+            if let Some(taken) = state.pages.alloc_units(pages, units) {
                 return Ok((taken, None));
             }
             if let Some(grown) = state.pages.grow(pages) {
-                let taken = state.pages.alloc(pages);
+                let taken = state.pages.alloc_units(pages, units);
                 assert!(taken.is_some(), "no run of {pages} pages in {grown:?}");
                 if let Some(taken) = taken {
                     return Ok((taken, Some(grown)));
@@ -371,50 +371,8 @@ impl<S: PageSource> PageHeap<S> {
         }
     }
 
-    /// Gives up to `bytes_max` bytes of free memory back to the operating system, from the highest
-    /// address down, and returns how many bytes of retained memory that were. Zero means that there
-    /// is nothing to release, or that the source refused.
-    ///
-    /// Memory goes by whole units, so `bytes_max` is rounded up to one: 2 MiB where pages are huge.
-    /// Each call of the source is for at most 4 MiB, with no lock held.
-    pub fn release(&self, bytes_max: usize) -> usize {
-        let mut budget = bytes_max.div_ceil(PAGE_BYTES);
-        let mut released = 0;
-        while budget > 0 {
-            let pages_max = u32::try_from(budget).unwrap_or(u32::MAX);
-            let taken = self.state().pages.take_for_release(pages_max);
-            let Some(run) = taken else {
-                break;
-            };
-            let Some(newly) = self.release_run(run) else {
-                break;
-            };
-            released += newly;
-            budget = budget.saturating_sub(run.count as usize);
-        }
-        released
-    }
-
-    /// Releases a run that was taken for it; the bytes that were retained, or `None` if refused.
-    fn release_run(&self, run: PageRun) -> Option<usize> {
-        let mut releasing = Releasing {
-            heap: self,
-            run,
-            accepted: false,
-            newly: 0,
-        };
-        let (offset, bytes) = (run.offset_bytes(), run.bytes());
-        // SAFETY: the run is made of whole units of free pages, and is marked in use under the
-        // lock, so nobody gets it before it is put back; a free page's content is nobody's.
-        let answer = unsafe { self.source.release(&self.region, offset, bytes) };
-        releasing.accepted = answer.is_ok();
-        releasing.finish();
-        let newly = (releasing.newly as usize) << PAGE_SHIFT;
-        std::mem::forget(releasing);
-        answer.is_ok().then_some(newly)
-    }
-
-    /// Sets the most bytes that may be in use, at once. What is in use beyond it stays.
+    /// Sets the most bytes that may be in use at once; at first there is no limit but the range.
+    /// What is in use beyond it stays.
     pub fn set_limit(&self, limit_bytes: usize) {
         self.state().limit_bytes = limit_bytes;
     }
@@ -466,34 +424,5 @@ struct Committing<'a, S: PageSource> {
 impl<S: PageSource> Drop for Committing<'_, S> {
     fn drop(&mut self) {
         self.heap.state().pages.free(self.run);
-    }
-}
-
-/// A run whose release is under way. Dropped when that panics.
-struct Releasing<'a, S: PageSource> {
-    heap: &'a PageHeap<S>,
-    run: PageRun,
-    accepted: bool,
-    newly: u32,
-}
-
-impl<S: PageSource> Releasing<'_, S> {
-    /// Puts the run back, counts the call, and wakes who waits for pages.
-    fn finish(&mut self) {
-        let mut state = self.heap.state();
-        if self.accepted {
-            self.newly = state.pages.put_back_released(self.run);
-            state.releases += 1;
-        } else {
-            state.pages.put_back_retained(self.run);
-            state.releases_refused += 1;
-        }
-        self.heap.put_back.notify_all();
-    }
-}
-
-impl<S: PageSource> Drop for Releasing<'_, S> {
-    fn drop(&mut self) {
-        self.finish();
     }
 }

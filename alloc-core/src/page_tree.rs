@@ -1,21 +1,30 @@
 //! Where is the first free run of n pages? A radix tree of summaries answers.
 //!
-//! A node tells three lengths of the pages below it: the free run at the beginning, the longest, and
-//! the one at the end. Eight neighbors make a node of the level above, so that a heap of 64 GiB
-//! (16,384 chunks) has six levels and its root is one node. A search descends to the first child
-//! with a long enough run, unless a run *across* children comes before it; that one is known from
-//! the ends and beginnings alone. A change in a chunk is carried up until a level does not change.
+//! A node tells three lengths of the pages below it: the free run at the beginning, the longest,
+//! and the one at the end. Eight neighbors make a node of the level above, so that a heap of 64
+//! GiB (16,384 chunks) has six levels and its root is one node. A search descends to the first
+//! child with a long enough run, unless a run *across* children comes before it; that one is known
+//! from the ends and beginnings alone. A change in a chunk is carried up until a level does not
+//! change.
 //!
-//! The idea, without its packing of a node into a word, is that of the page allocator of Go 1.14 and
-//! later. Room for all nodes is set aside at the beginning: later no call allocates, so that a heap
-//! can serve as the program's allocator.
+//! The idea, without its packing of a node into a word, is that of the page allocator of Go 1.14
+//! and later. Room for all nodes is set aside at the beginning: later no call allocates, so that a
+//! heap can serve as the program's allocator.
 
 use std::ops::RangeInclusive;
 
 use crate::page_bits::CHUNK_PAGES;
 
+/// log2 of [`FAN_OUT`].
+const FAN_OUT_SHIFT: usize = 3;
+
 /// Nodes that make one of the level above.
-const FAN_OUT: usize = 8;
+const FAN_OUT: usize = 1 << FAN_OUT_SHIFT;
+
+/// Chunks below a node of a level.
+const fn chunks_below(level: usize) -> usize {
+    1 << (level * FAN_OUT_SHIFT)
+}
 
 /// The lengths in pages of the free runs of some pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,14 +110,14 @@ impl SummaryTree {
 
     /// The pages of a node; the last of a level may have fewer than its neighbors.
     fn pages(&self, level: usize, index: usize) -> u32 {
-        let span = FAN_OUT.pow(level as u32);
+        let span = chunks_below(level);
         let chunks = self.levels[0].len() - index * span;
         chunks.min(span) as u32 * CHUNK_PAGES
     }
 
     /// The first page of a node.
     fn first_page(level: usize, index: usize) -> u32 {
-        (index * FAN_OUT.pow(level as u32)) as u32 * CHUNK_PAGES
+        (index * chunks_below(level)) as u32 * CHUNK_PAGES
     }
 
     /// The nodes below a node.

@@ -94,3 +94,24 @@ pub struct PageCounts {
     /// Pages that are being released right now. Each is counted as retained or released too.
     pub releasing: u32,
 }
+
+/// What a heap's pages are doing, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageStats {
+    /// The reserved range of the heap, without its metadata.
+    pub reserved_bytes: usize,
+    /// How far it has grown: `in_use_bytes + retained_bytes + released_bytes`.
+    pub grown_bytes: usize,
+    /// Pages that are allocated.
+    pub in_use_bytes: usize,
+    /// Free pages whose memory the process holds.
+    pub retained_bytes: usize,
+    /// Free pages whose memory is with the operating system.
+    pub released_bytes: usize,
+    /// The most bytes that may be in use.
+    pub limit_bytes: usize,
+    /// Calls that gave memory back.
+    pub releases: u64,
+    /// Calls to give memory back that the source refused.
+    pub releases_refused: u64,
+}

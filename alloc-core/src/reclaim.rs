@@ -3,11 +3,13 @@
 //! The heap knows nothing of cycles. It sweeps a span when told to, and relies on the caller's
 //! claim of the span's generation word (see `span.rs`) to be alone with it.
 
+use crate::central::Central;
 use crate::heap::{Heap, NO_CENTRAL};
 use crate::os::PageSource;
 use crate::pages::{PAGE_BYTES, PageRun};
 use crate::size_class::SizeClass;
 use crate::thread_cache::PAGE_WORDS;
+use std::sync::Arc;
 
 /// What sweeping a span came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +18,72 @@ pub struct Swept {
     pub freed_objects: u32,
     /// Their bytes.
     pub freed_bytes: usize,
-    /// Nothing is left: the caller retires the span and then calls [`Heap::free_span`].
+    /// Nothing is left: the caller may retire the span and then add it to [`Heap::burials`].
     pub span_empty: bool,
+}
+
+/// Spans that died, whose pages go back to the page heap many at a time: neighbors as one run.
+/// Dropping it gives them back.
+pub struct Burials<'h, S: PageSource> {
+    heap: &'h Heap<S>,
+    runs: Vec<PageRun>,
+    /// The central of the last one: the next is often of the same.
+    central: Option<Arc<Central>>,
+}
+
+/// Runs that are kept before they go back.
+const BURIALS_MAX: usize = 64;
+
+impl<S: PageSource> Burials<'_, S> {
+    /// Adds an empty span.
+    ///
+    /// # Safety
+    ///
+    /// * The caller claimed the span's sweep, found it empty, and published generation 0 as the
+    ///   claim's end.
+    /// * Nobody frees it a second time.
+    pub unsafe fn add(&mut self, span: u32) {
+        let spans = self.heap.spans();
+        let run = PageRun {
+            start: span,
+            count: spans.pages(span),
+        };
+        let central = spans.central(span);
+        if central != NO_CENTRAL {
+            if self
+                .central
+                .as_ref()
+                .is_none_or(|last| last.index != central)
+            {
+                self.central = Some(self.heap.registered(central));
+            }
+            if let Some(central) = &self.central {
+                central.remove(spans, span);
+            }
+        }
+        spans.bury(span);
+        match self.runs.last_mut() {
+            Some(last) if last.end() == run.start => last.count += run.count,
+            _ => self.runs.push(run),
+        }
+        if self.runs.len() > BURIALS_MAX {
+            self.flush();
+        }
+    }
+
+    /// Gives back what was added so far.
+    pub fn flush(&mut self) {
+        // SAFETY: each run is made of spans' runs, which came from `alloc`; they are empty and
+        // unlisted, so nobody uses their memory, and each was added once.
+        unsafe { self.heap.pages().free_batch(&self.runs) }
+        self.runs.clear();
+    }
+}
+
+impl<S: PageSource> Drop for Burials<'_, S> {
+    fn drop(&mut self) {
+        self.flush();
+    }
 }
 
 impl<S: PageSource> Heap<S> {
@@ -54,27 +120,12 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// Gives the pages of an empty span back to the page heap.
-    ///
-    /// # Safety
-    ///
-    /// * The caller claimed the span's sweep, found it empty, and published generation 0 as the
-    ///   claim's end.
-    /// * Nobody frees it a second time.
-    pub unsafe fn free_span(&self, span: u32) {
-        let pages = self.spans().pages(span);
-        let central = self.spans().central(span);
-        if central != NO_CENTRAL {
-            self.registered(central).remove(self.spans(), span);
-        }
-        self.spans().bury(span);
-        // SAFETY: the run came from `alloc` for this span; it is empty and unlisted, so nobody
-        // uses its memory, and this is the only call for it (precondition).
-        unsafe {
-            self.pages().free(PageRun {
-                start: span,
-                count: pages,
-            })
+    /// A batch of spans to free, empty so far.
+    pub fn burials(&self) -> Burials<'_, S> {
+        Burials {
+            heap: self,
+            runs: Vec::new(),
+            central: None,
         }
     }
 

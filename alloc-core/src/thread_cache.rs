@@ -261,7 +261,7 @@ impl Slot {
             match central.next_candidate() {
                 Some(span) if heap.try_own(central, span, refill) => break span,
                 Some(_) => {}
-                None => break heap.new_span(central, refill.generation())?,
+                None => break heap.grow(central, refill.generation())?,
             }
         };
         self.span = span;

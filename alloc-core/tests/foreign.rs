@@ -73,7 +73,7 @@ impl Sweeping<'_> {
         if outcome.span_empty && !keep_empty {
             self.heap.publish_generation(span, 0);
             // SAFETY: claimed, empty, and retired by the line above.
-            unsafe { self.heap.free_span(span) };
+            unsafe { self.heap.burials().add(span) };
         } else {
             self.heap.publish_generation(span, swept);
         }

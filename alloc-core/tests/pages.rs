@@ -41,6 +41,22 @@ impl Naive {
         Some(PageRun { start, count })
     }
 
+    /// The first fit, and the units that are free behind it in its chunk.
+    fn first_fit_units(&self, count: u32, units_max: u32) -> Option<PageRun> {
+        let mut run = self.first_fit(count)?;
+        let chunk_end = |page: u32| (page / 512 + 1) * 512;
+        while run.count / count < units_max {
+            let next = run.end()..run.end() + count;
+            let fits = next.start % 512 != 0 && next.end <= chunk_end(next.start);
+            let inside = self.pages.get(next.start as usize..next.end as usize);
+            if !fits || !inside.is_some_and(|pages| pages.iter().all(Self::is_free)) {
+                break;
+            }
+            run.count += count;
+        }
+        Some(run)
+    }
+
     fn count(&self, run: PageRun, state: PageState) -> u32 {
         let of_state = self.pages[Self::range(run)].iter();
         of_state.filter(|s| **s == state).count() as u32
@@ -115,122 +131,158 @@ fn some_pages(random: &mut Random) -> u32 {
     }
 }
 
-fn agree(pages: &PageAlloc, naive: &Naive, in_flight: &[PageRun]) {
-    pages.check_invariants();
-    let counts = pages.counts();
-    let all = naive.whole();
-    assert_eq!(counts.grown, all.count);
-    let flying: u32 = in_flight.iter().map(|run| run.count).sum();
-    assert_eq!(counts.releasing, flying);
-    if flying == 0 {
-        assert_eq!(counts.in_use, naive.count(all, PageState::InUse));
-        assert_eq!(counts.retained, naive.count(all, PageState::Retained));
-        assert_eq!(counts.released, naive.count(all, PageState::Released));
-    }
-    for (page, state) in naive.pages.iter().enumerate() {
-        assert_eq!(pages.state(page as u32), *state, "page {page}");
-    }
-    assert_eq!(pages.state(all.count), PageState::Ungrown);
+/// Both, and what a random program has done with them so far.
+struct Program {
+    random: Random,
+    pages: PageAlloc,
+    naive: Naive,
+    owned: Vec<PageRun>,
+    /// Runs on their way out, each with its pages' states before.
+    flying: Vec<(PageRun, Vec<PageState>)>,
+    exhausted: u32,
+    crossing: u32,
+    released: u32,
 }
 
-/// Runs a random program on both and compares after each step what was answered, and every few
-/// steps everything.
+impl Program {
+    fn alloc(&mut self) {
+        let count = some_pages(&mut self.random);
+        let units = 1 + self.random.below(3) * self.random.below(12);
+        let taken = self.pages.alloc_units(count, units);
+        let expected = self.naive.first_fit_units(count, units);
+        assert_eq!(
+            taken.map(|t| t.run),
+            expected,
+            "{units} times {count} pages"
+        );
+        let Some(taken) = taken else {
+            let grown = self.pages.grow(count);
+            assert_eq!(grown, self.naive.grow(count), "growth by {count}");
+            self.exhausted += u32::from(grown.is_none());
+            return;
+        };
+        let run = taken.run;
+        let released = self.naive.count(run, PageState::Released);
+        assert_eq!(taken.released_pages, released);
+        self.crossing += u32::from(run.start / 512 != (run.end() - 1) / 512);
+        if self.random.below(8) == 0 {
+            // The commit failed: everything is as before.
+            self.pages.free(run);
+        } else {
+            self.pages.committed(run);
+            self.naive.pages[Naive::range(run)].fill(PageState::InUse);
+            self.owned.push(run);
+        }
+    }
+
+    fn free(&mut self) {
+        if self.owned.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.owned.len() as u32) as usize;
+        let mut run = self.owned.swap_remove(at);
+        if run.count > 1 && self.random.below(4) == 0 {
+            // A part of a run may be given back on its own.
+            let first = 1 + self.random.below(run.count - 1);
+            let (start, count) = (run.start + first, run.count - first);
+            self.owned.push(PageRun { start, count });
+            run.count = first;
+        }
+        self.pages.free(run);
+        self.naive.pages[Naive::range(run)].fill(PageState::Retained);
+    }
+
+    fn take_for_release(&mut self) {
+        let most = some_pages(&mut self.random);
+        let run = self.pages.take_for_release(most);
+        assert_eq!(run, self.naive.releasable(most), "release of {most}");
+        if let Some(run) = run {
+            let states = &mut self.naive.pages[Naive::range(run)];
+            self.flying.push((run, states.to_vec()));
+            states.fill(PageState::InUse);
+        }
+    }
+
+    fn put_back(&mut self) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.flying.len() as u32) as usize;
+        let (run, before) = self.flying.swap_remove(at);
+        let states = &mut self.naive.pages[Naive::range(run)];
+        if self.random.below(4) == 0 {
+            self.pages.put_back_retained(run);
+            states.copy_from_slice(&before);
+        } else {
+            let retained = before.iter().filter(|s| **s == PageState::Retained);
+            let newly = self.pages.put_back_released(run);
+            assert_eq!(newly, retained.count() as u32);
+            states.fill(PageState::Released);
+            self.released += newly;
+        }
+    }
+
+    /// Compares everything that can be compared.
+    fn check(&self) {
+        self.pages.check_invariants();
+        let counts = self.pages.counts();
+        let all = self.naive.whole();
+        assert_eq!(counts.grown, all.count);
+        let flying: u32 = self.flying.iter().map(|(run, _)| run.count).sum();
+        assert_eq!(counts.releasing, flying);
+        // Pages on their way out are counted as what they were before.
+        let before = |state| {
+            let states = self.flying.iter().flat_map(|(_, before)| before);
+            states.filter(|s| **s == state).count() as u32
+        };
+        let of = |state| self.naive.count(all, state) + before(state);
+        assert_eq!(counts.in_use, of(PageState::InUse) - flying);
+        assert_eq!(counts.retained, of(PageState::Retained));
+        assert_eq!(counts.released, of(PageState::Released));
+        for (page, state) in self.naive.pages.iter().enumerate() {
+            assert_eq!(self.pages.state(page as u32), *state, "page {page}");
+        }
+        assert_eq!(self.pages.state(all.count), PageState::Ungrown);
+    }
+}
+
+/// Runs a random program on both and compares at each step what was answered, and every few steps
+/// everything.
 fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_from: u32) {
-    let mut random = Random(seed);
     let mut pages = PageAlloc::new(pages_max);
     pages.set_release_units(granule, huge_from);
-    let mut naive = Naive {
-        pages: Vec::new(),
-        pages_max,
-        granule,
-        huge_from,
+    let mut program = Program {
+        random: Random(seed),
+        pages,
+        naive: Naive {
+            pages: Vec::new(),
+            pages_max,
+            granule,
+            huge_from,
+        },
+        owned: Vec::new(),
+        flying: Vec::new(),
+        exhausted: 0,
+        crossing: 0,
+        released: 0,
     };
-    let mut owned: Vec<PageRun> = Vec::new();
-    // Runs on their way out, each with its pages' states before.
-    let mut flying: Vec<(PageRun, Vec<PageState>)> = Vec::new();
-    let (mut exhausted, mut crossing, mut released) = (0, 0, 0);
     for step in 0..steps {
         // Phases that fill the heap, and phases that empty it.
         let alloc_share = if step / 500 % 2 == 0 { 60 } else { 35 };
-        match random.below(100) {
-            dice if dice < alloc_share => {
-                let count = some_pages(&mut random);
-                let taken = pages.alloc(count);
-                let expected = naive.first_fit(count);
-                assert_eq!(taken.map(|t| t.run), expected, "step {step}: {count} pages");
-                let Some(taken) = taken else {
-                    let grown = pages.grow(count);
-                    assert_eq!(grown, naive.grow(count), "step {step}: growth by {count}");
-                    exhausted += u32::from(grown.is_none());
-                    continue;
-                };
-                let expected = naive.count(taken.run, PageState::Released);
-                assert_eq!(taken.released_pages, expected);
-                crossing += u32::from(taken.run.start / 512 != (taken.run.end() - 1) / 512);
-                if random.below(8) == 0 {
-                    // The commit failed: everything is as before.
-                    pages.free(taken.run);
-                } else {
-                    pages.committed(taken.run);
-                    naive.pages[Naive::range(taken.run)].fill(PageState::InUse);
-                    owned.push(taken.run);
-                }
-            }
-            dice if dice < 90 => {
-                if !owned.is_empty() {
-                    let mut run = owned.swap_remove(random.below(owned.len() as u32) as usize);
-                    if run.count > 1 && random.below(4) == 0 {
-                        // A part of a run may be given back on its own.
-                        let first = 1 + random.below(run.count - 1);
-                        let start = run.start + first;
-                        owned.push(PageRun {
-                            start,
-                            count: run.count - first,
-                        });
-                        run.count = first;
-                    }
-                    pages.free(run);
-                    naive.pages[Naive::range(run)].fill(PageState::Retained);
-                }
-            }
-            dice if dice < 95 => {
-                let most = some_pages(&mut random);
-                let run = pages.take_for_release(most);
-                assert_eq!(run, naive.releasable(most), "step {step}: release {most}");
-                if let Some(run) = run {
-                    let states = &mut naive.pages[Naive::range(run)];
-                    flying.push((run, states.to_vec()));
-                    states.fill(PageState::InUse);
-                }
-            }
-            _ => {
-                if !flying.is_empty() {
-                    let at = random.below(flying.len() as u32) as usize;
-                    let (run, before) = flying.swap_remove(at);
-                    if random.below(4) == 0 {
-                        pages.put_back_retained(run);
-                        naive.pages[Naive::range(run)].copy_from_slice(&before);
-                    } else {
-                        let retained = before.iter().filter(|s| **s == PageState::Retained);
-                        let newly = pages.put_back_released(run);
-                        assert_eq!(newly, retained.count() as u32);
-                        naive.pages[Naive::range(run)].fill(PageState::Released);
-                        released += newly;
-                    }
-                }
-            }
+        match program.random.below(100) {
+            dice if dice < alloc_share => program.alloc(),
+            dice if dice < 90 => program.free(),
+            dice if dice < 95 => program.take_for_release(),
+            _ => program.put_back(),
         }
-        if step % 16 == 0 {
-            let runs: Vec<PageRun> = flying.iter().map(|(run, _)| *run).collect();
-            agree(&pages, &naive, &runs);
+        if step % 50 == 0 {
+            program.check();
         }
     }
-    assert!(
-        exhausted > 0,
-        "the program never exhausted {pages_max} pages"
-    );
-    assert!(crossing > 0, "no run crossed a border of chunks");
-    assert!(released > 0, "nothing was released");
+    program.check();
+    assert!(program.exhausted > 0, "{pages_max} pages were enough");
+    assert!(program.crossing > 0, "no run crossed a border of chunks");
+    assert!(program.released > 0, "nothing was released");
 }
 
 #[test]

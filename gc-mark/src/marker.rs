@@ -88,7 +88,7 @@ impl Error for Aborted {}
 
 /// Marks objects: the queues of a fixed number of workers.
 ///
-/// About 4 KiB a worker, and 2 KiB for each open or queued packet of 256 objects; up to 2 MiB of
+/// About 3 KiB a worker, and 2 KiB for each open or queued packet of 256 objects; up to 2 MiB of
 /// packets a worker is kept for the next round.
 pub struct Marker {
     /// A worker's queues are taken out while it runs: no lock is held meanwhile.
@@ -184,6 +184,7 @@ impl Marker {
             // The last round was aborted, and dropped instead of finished.
             self.clear();
         }
+        self.each_local().for_each(Local::begin);
         self.common.reset();
         Round { marker: self, task }
     }

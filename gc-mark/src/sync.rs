@@ -35,9 +35,10 @@ mod choice {
 
 #[cfg(all(heapwright_loom, feature = "loom"))]
 mod choice {
-    pub(crate) use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-    pub(crate) use std::sync::PoisonError;
+    // The locks guard what is handed over outside of a round. They are held over no visible step
+    // and nothing is proved from them, so std's keep the models small.
+    pub(crate) use std::sync::{Mutex, PoisonError};
 
     use std::collections::VecDeque;
     use std::sync::Arc;
@@ -58,19 +59,34 @@ mod choice {
         Retry,
     }
 
+    /// A queue whose every method is one visible step.
+    struct Queue<T> {
+        items: Mutex<VecDeque<T>>,
+        step: AtomicUsize,
+    }
+
+    impl<T> Queue<T> {
+        fn with<R>(&self, act: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
+            // AcqRel: pairs with itself; a method sees what was done before each earlier one. A
+            // read-modify-write even for a look: loom does not explore all that a load may miss.
+            self.step.fetch_add(0, Ordering::AcqRel);
+            act(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
     /// Stands in for `crossbeam_deque::Worker`: the owner's end.
-    pub(crate) struct Deque<T>(Arc<Mutex<VecDeque<T>>>);
+    pub(crate) struct Deque<T>(Arc<Queue<T>>);
 
     /// Stands in for `crossbeam_deque::Stealer`: the others' end.
-    pub(crate) struct Stealer<T>(Arc<Mutex<VecDeque<T>>>);
-
-    fn with<T, R>(queue: &Mutex<VecDeque<T>>, act: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
-        act(&mut queue.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+    pub(crate) struct Stealer<T>(Arc<Queue<T>>);
 
     impl<T> Deque<T> {
         pub(crate) fn new_lifo() -> Deque<T> {
-            Deque(Arc::new(Mutex::new(VecDeque::new())))
+            let items = Mutex::new(VecDeque::new());
+            Deque(Arc::new(Queue {
+                items,
+                step: AtomicUsize::new(0),
+            }))
         }
 
         pub(crate) fn stealer(&self) -> Stealer<T> {
@@ -78,15 +94,15 @@ mod choice {
         }
 
         pub(crate) fn push(&self, item: T) {
-            with(&self.0, |queue| queue.push_back(item));
+            self.0.with(|items| items.push_back(item));
         }
 
         pub(crate) fn pop(&self) -> Option<T> {
-            with(&self.0, VecDeque::pop_back)
+            self.0.with(VecDeque::pop_back)
         }
 
         pub(crate) fn len(&self) -> usize {
-            with(&self.0, |queue| queue.len())
+            self.0.with(|items| items.len())
         }
 
         pub(crate) fn is_empty(&self) -> bool {
@@ -96,11 +112,13 @@ mod choice {
 
     impl<T> Stealer<T> {
         pub(crate) fn steal(&self) -> Steal<T> {
-            with(&self.0, VecDeque::pop_front).map_or(Steal::Empty, Steal::Success)
+            self.0
+                .with(VecDeque::pop_front)
+                .map_or(Steal::Empty, Steal::Success)
         }
 
         pub(crate) fn is_empty(&self) -> bool {
-            with(&self.0, |queue| queue.is_empty())
+            self.0.with(|items| items.is_empty())
         }
     }
 }

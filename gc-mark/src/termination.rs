@@ -38,15 +38,19 @@
 //!   nothing was pushed since. W saw the deque empty; a deque into which nothing is pushed stays
 //!   empty. Contradiction.
 //!
+//! (An X that has not started yet "last left" before the round, which begins with all that is left
+//! of an earlier one in the deques: an open packet of a worker that never starts would be lost.)
+//!
 //! Hence also the rule that a worker wakes *before* it steals. A thief that is still counted as
 //! resting holds work in hands that no count shows: the last busy worker would find every deque
 //! empty and declare the end. And hence the quits: without them a worker could wake, steal, and
 //! quit with children queued, all between W's look at its deque and W's exchange.
 //!
-//! A late starter finds either done, and returns at once, or a word in which it counts. Before it
-//! starts it has nothing, so nobody need wait for it. Those who rest must wake when nobody is busy
-//! as well as when they see work: the last busy worker may have quit after its work was stolen and
-//! finished by one that rests again, and then somebody has to come and declare the end.
+//! A late starter finds either done, and returns at once, or a word in which it counts. Nobody
+//! need wait for it: before it starts it has only what others can steal. Those who rest must wake
+//! when nobody is busy as well as when they see work: the last busy worker may have quit after its
+//! work was stolen and finished by one that rests again, and then somebody has to come and declare
+//! the end.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -126,31 +130,32 @@ impl Termination {
 
     /// Starts a worker: false if the round is over already.
     pub(crate) fn enter(&self) -> bool {
-        self.step(|word| (!word.is_over()).then_some(Word(word.0 + BUSY_ONE)))
+        self.step(self.look(), |word| Word(word.0 + BUSY_ONE))
     }
 
     /// Takes a resting worker back to work, *before* it takes any: false if the round is over.
-    pub(crate) fn wake(&self) -> bool {
-        self.step(|word| (!word.is_over()).then_some(Word(word.0 + BUSY_ONE - RESTING_ONE)))
+    ///
+    /// `word` is what it saw last, here as in `quit` and `rest`.
+    pub(crate) fn wake(&self, word: Word) -> bool {
+        self.step(word, |word| Word(word.0 + BUSY_ONE - RESTING_ONE))
     }
 
     /// Takes a busy worker out whose deque need not be empty: others, now or later, will see to it.
-    pub(crate) fn quit(&self) {
-        self.step(|word| (!word.is_over()).then(|| word.quit()));
+    pub(crate) fn quit(&self, word: Word) {
+        self.step(word, Word::quit);
     }
 
     /// Ends the round without a result.
     pub(crate) fn abort(&self) {
-        // Release: pairs with the Acquire in `look`; who sees it sees the panic's payload.
-        self.word.fetch_or(ABORTED, Ordering::Release);
+        // Relaxed: no more than "stop"; the payload has a lock, and is read when all have stopped.
+        self.word.fetch_or(ABORTED, Ordering::Relaxed);
     }
 
     /// A busy worker has nothing in its hands and an empty deque: it ends the round if it is the
     /// last, else it rests (`stay`) or goes.
     ///
-    /// `queues_empty` looks at every worker's deque.
-    pub(crate) fn rest(&self, stay: bool, queues_empty: impl Fn() -> bool) -> Rest {
-        let mut word = self.look();
+    /// `queues_empty` looks at every other worker's deque.
+    pub(crate) fn rest(&self, mut word: Word, stay: bool, queues_empty: impl Fn() -> bool) -> Rest {
         loop {
             if word.is_over() {
                 return Rest::Over;
@@ -172,11 +177,10 @@ impl Termination {
         }
     }
 
-    /// Replaces the word by what `next` makes of it; false if that is nothing.
-    fn step(&self, next: impl Fn(Word) -> Option<Word>) -> bool {
-        let mut word = self.look();
-        while let Some(next) = next(word) {
-            match self.exchange(word, next) {
+    /// Replaces the word by what `next` makes of it: false if the round is over.
+    fn step(&self, mut word: Word, next: impl Fn(Word) -> Word) -> bool {
+        while !word.is_over() {
+            match self.exchange(word, next(word)) {
                 Ok(()) => return true,
                 Err(seen) => word = seen,
             }

@@ -16,8 +16,6 @@ use crate::port::ObjectModel;
 use crate::trace::{Kind, Object, Visitor};
 use crate::worker::Local;
 
-/// An open packet with fewer objects than this is followed directly, newest first.
-const FOLLOW_BELOW: usize = 4;
 /// Objects followed before the worker looks up: other workers may be hungry, a budget spent.
 const FOLLOW_MAX: u32 = 1024;
 
@@ -140,14 +138,18 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
     #[inline(always)]
     pub(crate) fn follow(&mut self, kind: Kind) -> Option<Object> {
         let left = self.follows_left.checked_sub(1)?;
-        let object = self.local.open.pop_below(kind, FOLLOW_BELOW)?;
+        let object = self.local.open.pop_if_few(kind)?;
         self.follows_left = left;
-        self.local.counts.objects += 1;
         Some(object)
     }
 
     /// Does one item of work and takes its room back.
-    pub(crate) fn run(&mut self, work: Work) {
+    pub(crate) fn run(mut self, work: Work) {
+        self.run_item(work);
+        self.local.counts.objects += (FOLLOW_MAX - self.follows_left) as usize;
+    }
+
+    fn run_item(&mut self, work: Work) {
         match work {
             Work::Packet { kind, len, space } => {
                 self.local.counts.packets += 1;

@@ -18,7 +18,7 @@ use crate::open::Open;
 use crate::packet::Work;
 use crate::port::{ObjectModel, Roots};
 use crate::sync::{AtomicUsize, Deque, Mutex, Ordering, PoisonError, Steal, Stealer, wait};
-use crate::termination::{Rest, Termination};
+use crate::termination::{Rest, Termination, Word};
 use crate::trace::{Kind, Object};
 use crate::tracer::{Alone, Shared, Sharing, Tracer};
 
@@ -64,6 +64,13 @@ impl Local {
 
     pub(crate) fn queue(&mut self, work: Work) {
         self.deque.push(work);
+    }
+
+    /// Prepares for a round: what an earlier one left goes where the other workers see it, since
+    /// this one may never be run.
+    pub(crate) fn begin(&mut self) {
+        self.counts = Outcome::default();
+        self.open.flush(1, &self.deque);
     }
 
     /// Whether nothing is queued here.
@@ -138,15 +145,19 @@ impl Common {
             .take()
     }
 
-    fn queues_empty(&self) -> bool {
-        self.stealers.iter().all(Stealer::is_empty)
+    /// The deques of the workers other than `index`, beginning with its neighbor's.
+    fn others(&self, index: usize) -> impl Iterator<Item = &Stealer<Work>> {
+        let workers = self.stealers.len();
+        (1..workers).map(move |distance| &self.stealers[(index + distance) % workers])
     }
 
-    /// Steals one item, beginning with the neighbor.
+    fn others_empty(&self, index: usize) -> bool {
+        self.others(index).all(Stealer::is_empty)
+    }
+
+    /// Steals one item.
     fn steal(&self, local: &mut Local) -> Option<Work> {
-        let others = self.stealers.len();
-        for distance in 1..others + 1 {
-            let victim = &self.stealers[(local.index + distance) % others];
+        for victim in self.others(local.index) {
             loop {
                 match victim.steal() {
                     Steal::Success(work) => {
@@ -159,6 +170,28 @@ impl Common {
             }
         }
         None
+    }
+
+    /// A worker found nothing anywhere.
+    fn rest(&self, word: Word, local: &Local, stay: bool) -> Rest {
+        self.termination
+            .rest(word, stay, || self.others_empty(local.index))
+    }
+
+    /// A worker rests until there may be work again, or (false) the round is over.
+    fn wait_for_work(&self, local: &Local) -> bool {
+        let mut waits = 0;
+        loop {
+            let word = self.termination.look();
+            if word.is_over() {
+                return false;
+            }
+            if word.busy() == 0 || !self.others_empty(local.index) {
+                return self.termination.wake(word);
+            }
+            wait(waits);
+            waits = waits.saturating_add(1);
+        }
     }
 
     /// Calls into a port: false, and the round aborted, if that panics.
@@ -180,6 +213,9 @@ impl Common {
 
     /// The next root job.
     fn job(&self, jobs: &Range<usize>) -> Option<usize> {
+        if jobs.is_empty() {
+            return None;
+        }
         // Relaxed: only hands out numbers; what a job's roots lead to is published by queues.
         let job = self.jobs_taken.fetch_add(1, Ordering::Relaxed);
         jobs.contains(&job).then_some(job)
@@ -259,21 +295,18 @@ where
         }
         if goal.is_some_and(|goal| local.counts.objects >= goal) {
             local.open.flush(1, &local.deque);
-            common.termination.quit();
+            common.termination.quit(word);
             return false;
         }
         let work = local
             .next(word.anyone_resting())
             .or_else(|| common.steal(local));
         let Some(work) = work else {
-            match common
-                .termination
-                .rest(goal.is_none(), || common.queues_empty())
-            {
+            match common.rest(word, local, goal.is_none()) {
                 Rest::Over => return true,
                 Rest::WorkLeft => continue,
                 Rest::Left if goal.is_some() => return false,
-                Rest::Left if wait_for_work(common) => continue,
+                Rest::Left if common.wait_for_work(local) => continue,
                 Rest::Left => return true,
             }
         };
@@ -283,18 +316,72 @@ where
     }
 }
 
-/// A worker rests until there may be work again, or (false) the round is over.
-fn wait_for_work(common: &Common) -> bool {
-    let mut waits = 0;
-    loop {
-        let word = common.termination.look();
-        if word.is_over() {
-            return false;
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    fn queued(local: &mut Local) -> Vec<(usize, Vec<Object>)> {
+        let works = std::iter::from_fn(|| local.deque.pop());
+        let packets = works.map(|work| match work {
+            Work::Packet { kind, len, space } => (kind.id, space[..len].to_vec()),
+            Work::Mixed(_) | Work::Parts { .. } => unreachable!("only packets were queued"),
+        });
+        packets.collect()
+    }
+
+    fn local_with(kinds: &[(usize, usize)]) -> Local {
+        let mut local = Local::new(0);
+        for &(id, objects) in kinds {
+            let kind = Kind { id, noscan: false };
+            (0..objects).for_each(|object| local.push(Object(object), kind));
         }
-        if word.busy() == 0 || !common.queues_empty() {
-            return common.termination.wake();
+        local
+    }
+
+    #[test]
+    fn a_halved_packet_holds_what_the_whole_one_held() {
+        for objects in 2 * SHARE_MIN..100 {
+            let mut local = local_with(&[(7, objects)]);
+            let work = local.next(true).expect("a packet is open");
+            let mut halves = queued(&mut local);
+            local.queue(work);
+            halves.extend(queued(&mut local));
+            assert_eq!(
+                halves.len(),
+                2,
+                "{objects} objects in one packet are worth sharing"
+            );
+            let mut together: Vec<Object> = halves.into_iter().flat_map(|half| half.1).collect();
+            together.sort();
+            assert_eq!(together, (0..objects).map(Object).collect::<Vec<_>>());
         }
-        wait(waits);
-        waits = waits.saturating_add(1);
+    }
+
+    #[test]
+    fn what_is_small_is_not_shared() {
+        let mut local = local_with(&[(7, 2 * SHARE_MIN - 1), (8, 3)]);
+        assert!(local.next(true).is_some());
+        assert!(queued(&mut local).is_empty());
+    }
+
+    #[test]
+    fn open_packets_are_shared_only_with_workers_at_rest() {
+        let kinds = [(1, SHARE_MIN), (2, SHARE_MIN + 1), (3, SHARE_MIN - 1)];
+        let mut local = local_with(&kinds);
+        assert!(matches!(
+            local.next(false),
+            Some(Work::Packet {
+                kind: Kind { id: 2, .. },
+                ..
+            })
+        ));
+        assert!(queued(&mut local).is_empty());
+        let mut local = local_with(&kinds);
+        assert!(local.next(true).is_some());
+        assert_eq!(
+            queued(&mut local).len(),
+            1,
+            "two were moved, and one of them taken"
+        );
     }
 }

@@ -23,7 +23,7 @@
 use std::mem;
 
 use crate::SweepSpace;
-use crate::sync::{AtomicU32, Ordering, load_visible_u32};
+use crate::sync::{AtomicU32, Ordering, load_visible};
 
 /// The heap's generation: even, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl GenerationWord {
     pub fn load(&self) -> u32 {
         // Acquire: pairs with the Release in `publish`; who sees a span swept, or born, sees
         // what was written to it before.
-        load_visible_u32(&self.0)
+        load_visible(&self.0)
     }
 
     /// See [`SweepSpace::exchange_generation`].

@@ -68,6 +68,13 @@ pub unsafe trait SweepSpace: Sync {
     /// May unwind, when drop glue does. The span then counts as swept: objects that were not
     /// reclaimed have to wait for the next cycle, or are lost; that is the heap's choice.
     fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed;
+
+    /// A visit that may have swept many spans ends: the place for what is dear to do a span, such
+    /// as counting on a shared word or giving pages back. It is done before the visit counts as
+    /// over, so that whoever waited in [`Sweeper::finish`](crate::Sweeper::finish) finds it done.
+    ///
+    /// Must not unwind. As provided, nothing.
+    fn settle(&self) {}
 }
 
 /// What the sweeping of one span gave back.

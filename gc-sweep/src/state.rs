@@ -29,7 +29,7 @@
 
 use crate::Glue;
 use crate::generation::Generation;
-use crate::sync::{AtomicU64, Ordering, load_visible_u64};
+use crate::sync::{AtomicU64, Ordering};
 
 const GENERATION_SHIFT: u32 = 32;
 const WITH_TAKEN: u64 = 1 << 31;
@@ -86,21 +86,25 @@ impl State {
 
     pub(crate) fn load(&self) -> Snapshot {
         // Acquire: pairs with the Release in `leave`; who sees done sees every span swept.
-        Snapshot(load_visible_u64(&self.0))
+        Snapshot(self.0.load(Ordering::Acquire))
     }
 
-    /// Counts the caller in, unless the sweep is done. Whoever gets `Some` must `leave`.
-    pub(crate) fn enter(&self) -> Option<Snapshot> {
-        self.enter_unless(Snapshot::is_done)
+    /// Counts the caller, who has last seen `now`, in, unless the sweep is done. Whoever gets
+    /// `Some` must `leave`.
+    pub(crate) fn enter(&self, now: Snapshot) -> Option<Snapshot> {
+        self.enter_unless(now, Snapshot::is_done)
     }
 
     /// Counts the caller in, unless every index was taken for spans of this kind.
     pub(crate) fn enter_for(&self, glue: Glue) -> Option<Snapshot> {
-        self.enter_unless(|now| now.is_taken(glue))
+        self.enter_unless(self.load(), |now| now.is_taken(glue))
     }
 
-    fn enter_unless(&self, refuse: impl Fn(Snapshot) -> bool) -> Option<Snapshot> {
-        let mut now = self.load();
+    fn enter_unless(
+        &self,
+        mut now: Snapshot,
+        refuse: impl Fn(Snapshot) -> bool,
+    ) -> Option<Snapshot> {
         loop {
             if refuse(now) {
                 return None;

@@ -184,10 +184,13 @@ impl Sweeper {
                     continue;
                 }
             }
-            let Some(entered) = self.state.enter() else {
+            let Some(entered) = self.state.enter(now) else {
                 continue;
             };
-            let _visit = Visit(self);
+            let _visit = Visit {
+                sweeper: self,
+                space,
+            };
             if entered.generation() != generation {
                 continue;
             }
@@ -264,7 +267,10 @@ impl Sweeper {
             progress.exhausted = true;
             return Ok(());
         };
-        let _visit = Visit(self);
+        let _visit = Visit {
+            sweeper: self,
+            space,
+        };
         let spans_end = progress.spans_swept.saturating_add(spans_max);
         let mut panicked = Ok(());
         while progress.spans_swept < spans_end && panicked.is_ok() {
@@ -303,14 +309,18 @@ impl Sweeper {
     }
 }
 
-/// A visitor's presence; leaves when it is dropped, by unwinding too.
-struct Visit<'s>(&'s Sweeper);
+/// A visitor's presence; settles and leaves when it is dropped, by unwinding too.
+struct Visit<'s, S: SweepSpace + ?Sized> {
+    sweeper: &'s Sweeper,
+    space: &'s S,
+}
 
-impl Drop for Visit<'_> {
+impl<S: SweepSpace + ?Sized> Drop for Visit<'_, S> {
     fn drop(&mut self) {
-        if self.0.state.leave() {
-            let _gate = lock(&self.0.gate);
-            self.0.ended.notify_all();
+        self.space.settle();
+        if self.sweeper.state.leave() {
+            let _gate = lock(&self.sweeper.gate);
+            self.sweeper.ended.notify_all();
         }
     }
 }

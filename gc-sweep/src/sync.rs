@@ -37,25 +37,18 @@ pub(crate) fn wait<'m, T>(condvar: &Condvar, guard: MutexGuard<'m, T>) -> MutexG
 /// An Acquire load that sees either side of a concurrent store in every model.
 ///
 /// Loom 0.7 remembers one latest access a location and so never explores "A loads, then stores"
-/// against "B loads". A read-modify-write in B's place is explored; outside the model it is the
-/// plain load.
-pub(crate) fn load_visible_u64(word: &AtomicU64) -> u64 {
+/// against "B loads". An exchange that fails, in B's place, is explored, and writes nothing: a
+/// `fetch_add(0)` would add a write that loom may order behind a plain store it has not seen.
+/// Outside the model it is the plain load.
+pub(crate) fn load_visible(word: &AtomicU32) -> u32 {
     if cfg!(all(heapwright_loom, feature = "loom")) {
-        // Acquire: as the load below, whose stand-in it is.
-        word.fetch_add(0, Ordering::Acquire)
+        // Acquire, twice: as the load below, whose stand-in it is. No model comes to the last
+        // generation, whose claim is all ones.
+        let (success, failure) = (Ordering::Acquire, Ordering::Acquire);
+        let exchanged = word.compare_exchange(u32::MAX, u32::MAX, success, failure);
+        exchanged.unwrap_or_else(|found| found)
     } else {
-        // Acquire: pairs with the Release of whoever wrote the word; each caller names it.
-        word.load(Ordering::Acquire)
-    }
-}
-
-/// [`load_visible_u64`] for a 32-bit word.
-pub(crate) fn load_visible_u32(word: &AtomicU32) -> u32 {
-    if cfg!(all(heapwright_loom, feature = "loom")) {
-        // Acquire: as the load below, whose stand-in it is.
-        word.fetch_add(0, Ordering::Acquire)
-    } else {
-        // Acquire: pairs with the Release of whoever wrote the word; each caller names it.
+        // Acquire: pairs with the Release of whoever wrote the word; the caller names it.
         word.load(Ordering::Acquire)
     }
 }

@@ -17,6 +17,9 @@ use std::ptr::NonNull;
 pub struct GcCell<'gc, T: ?Sized> {
     word: AtomicPtr<u8>,
     holds: PhantomData<Gc<'gc, T>>,
+    /// Invariant in `T`: a cell of a type is no cell of a supertype, through which another value
+    /// could be stored. A function's type, so that `Send` and `Sync` hang on `holds` alone.
+    stores: PhantomData<fn(*const T) -> *const T>,
 }
 
 impl<'gc, T: ?Sized> GcCell<'gc, T> {
@@ -25,6 +28,7 @@ impl<'gc, T: ?Sized> GcCell<'gc, T> {
         Self {
             word: AtomicPtr::new(to_word(value)),
             holds: PhantomData,
+            stores: PhantomData,
         }
     }
 

@@ -20,8 +20,9 @@ pub enum Barrier {
 ///
 /// # Safety
 ///
-/// A collector that calls [`Stopped::begin_sweep`](crate::Stopped::begin_sweep) has marked every
-/// object reachable from the roots since the world stopped.
+/// * A collector that calls [`Stopped::begin_sweep`](crate::Stopped::begin_sweep) has marked every
+///   object reachable from the roots since the world stopped.
+/// * It [shades](crate::Stopped::shade) nothing but objects that this stopped world reported.
 pub unsafe trait Collector: Send + Sync + Sized + 'static {
     /// What the collector is called in reports.
     const NAME: &'static str;

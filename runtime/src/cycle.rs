@@ -13,7 +13,7 @@ use crate::raw::core::Core;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::task::{Task, during};
 use crate::stats::{CycleStats, Reason};
-use crate::sync::lock;
+use crate::sync::{lock, on_own_thread};
 use crate::weak;
 use gc_mark::{Aborted, Kind, Marker, Object, Visitor};
 use rayon::ThreadPool;
@@ -121,9 +121,10 @@ impl<'a> Session<'a> {
             dirty: false,
             swept: false,
         };
-        // SAFETY: the world is stopped, by this thread, which uses one local at a time.
-        core.world
-            .for_each(|state| unsafe { state.with_local(|local| core.flush(local)) });
+        core.world.for_each(|state| {
+            // SAFETY: the world is stopped, by this thread, which uses one local at a time.
+            core.flush(&mut *unsafe { state.local() });
+        });
         stopped.cycle.before_bytes = core.live_bytes();
         Ok(act(&mut stopped))
     }
@@ -207,11 +208,21 @@ impl Stopped<'_> {
             None => during(Task::Marking, || marker.mark(&model, &roots)),
             Some(pool) => {
                 let round = marker.round(&model, &roots);
-                pool.broadcast(|context| {
-                    if context.index() < markers {
-                        during(Task::Marking, || round.run(context.index()));
-                    }
-                });
+                let run = |index| during(Task::Marking, || round.run(index));
+                let broadcast = || {
+                    pool.broadcast(|context| {
+                        if context.index() < markers {
+                            run(context.index());
+                        }
+                    });
+                };
+                // A thread of another pool would take up that pool's jobs while it waits, and
+                // stay in one that wants to enter this stopped world.
+                if rayon::current_thread_index().is_none() {
+                    broadcast();
+                } else if !on_own_thread(broadcast) {
+                    run(0);
+                }
                 round.finish()
             }
         };

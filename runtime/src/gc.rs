@@ -71,7 +71,7 @@ impl<'gc, T: ?Sized> Gc<'gc, T> {
 impl<'gc, T: ?Sized + Managed> Gc<'gc, T> {
     /// The object, for as long as the closure runs (unlike `&*gc`, which borrows `gc`).
     #[inline(always)]
-    pub fn as_ref(this: Self) -> &'gc T
+    pub fn get(this: Self) -> &'gc T
     where
         T: 'gc,
     {

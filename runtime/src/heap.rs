@@ -205,7 +205,8 @@ impl<C: Collector> Mutator<C> {
     /// A panic in the closure leaves the heap as if it had returned.
     #[inline]
     pub fn enter<R>(&mut self, run: impl for<'gc> FnOnce(&Cx<'gc, C>) -> R) -> R {
-        let inside = raw::enter(self);
+        // SAFETY: the guard lives in this frame, around the call of `run`; frames end in order.
+        let inside = unsafe { raw::enter(self) };
         run(&Cx::new(&inside))
     }
 

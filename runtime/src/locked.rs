@@ -2,26 +2,28 @@
 //!
 //! A guard borrows the closure's `Cx`, so none outlives its closure. The marker of a stopped world
 //! therefore reads the data without the lock: every mutator is outside, and a guard that was
-//! leaked can no longer be written through, although the lock stays taken.
+//! leaked can no longer be written through, although the lock stays taken. `trace` is a safe
+//! method, though, and may be called by anyone at any time: whoever is no marker takes the lock.
 
 use crate::collector::Collector;
 use crate::cx::Cx;
+use crate::raw::task::{self, Task};
+use crate::sync::{DataGuard, DataLock};
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
-use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// Data that mutators change under a lock: a `Vec` of references, a `HashMap`.
 #[derive(Default)]
 pub struct Locked<T> {
-    data: Mutex<T>,
+    data: DataLock<T>,
 }
 
 impl<T> Locked<T> {
     /// `data`, not locked.
     pub fn new(data: T) -> Self {
         Self {
-            data: Mutex::new(data),
+            data: DataLock::new(data),
         }
     }
 
@@ -48,7 +50,7 @@ impl<T> fmt::Debug for Locked<T> {
 
 /// The right to the data; ends with the guard.
 pub struct LockedGuard<'a, T> {
-    guard: MutexGuard<'a, T>,
+    guard: DataGuard<'a, T>,
 }
 
 impl<T> Deref for LockedGuard<'_, T> {
@@ -69,11 +71,22 @@ impl<T> DerefMut for LockedGuard<'_, T> {
 unsafe impl<T: Trace> Trace for Locked<T> {
     const NEEDS_TRACE: bool = T::NEEDS_TRACE;
 
+    /// # Panics
+    ///
+    /// If it is called by hand, outside of a cycle, while the lock is held.
     fn trace<V: Visitor>(&self, visitor: &mut V) {
-        if T::NEEDS_TRACE {
-            // SAFETY: objects are traced while every mutator is outside, and guards live inside
-            // only, so nobody writes the data.
+        if !T::NEEDS_TRACE {
+            return;
+        }
+        if task::current() == Task::Marking {
+            // SAFETY: a marker's thread marks while every mutator is outside, and guards live
+            // inside only, so nobody writes the data.
             unsafe { &*self.data.data_ptr() }.trace(visitor);
+        } else {
+            let Some(data) = self.data.try_lock() else {
+                panic!("a `Locked` was traced by hand while its lock is held");
+            };
+            T::trace(&data, visitor);
         }
     }
 }

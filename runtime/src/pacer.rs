@@ -30,6 +30,23 @@ pub fn goal_bytes(live_bytes: usize, percent: Option<u32>) -> usize {
         .max(share(GOAL_BYTES_MIN))
 }
 
+/// What `goal_bytes` of slots will take in pages, judged by what `live_bytes` of slots take now.
+///
+/// A heap without a goal may collect at any time, and is expected to stay as it is.
+pub fn goal_pages_bytes(goal_bytes: usize, live_bytes: usize, in_use_bytes: usize) -> usize {
+    if goal_bytes == usize::MAX {
+        return in_use_bytes;
+    }
+    if live_bytes == 0 {
+        return goal_bytes;
+    }
+    // A heap full of holes grows into them first.
+    let pages = goal_bytes as u128 * in_use_bytes as u128 / live_bytes as u128;
+    usize::try_from(pages)
+        .unwrap_or(usize::MAX)
+        .min(goal_bytes.saturating_add(in_use_bytes))
+}
+
 #[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;

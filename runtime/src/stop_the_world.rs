@@ -10,7 +10,7 @@
 
 use crate::collector::{Barrier, Collector};
 use crate::cycle::{CollectError, Session, Stopped};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, processors};
 use gc_mark::Marker;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -34,7 +34,7 @@ struct Crew {
 impl Default for StopTheWorld {
     /// As many markers as there are processors.
     fn default() -> Self {
-        Self::with_markers(rayon::current_num_threads())
+        Self::with_markers(processors())
     }
 }
 
@@ -81,7 +81,8 @@ impl StopTheWorld {
     }
 }
 
-// SAFETY: sweeping begins only after `Stopped::mark` has marked all that the roots reach.
+// SAFETY: sweeping begins only after `Stopped::mark` has marked all that the roots reach, and
+// nothing else marks.
 unsafe impl Collector for StopTheWorld {
     const NAME: &'static str = "stop-the-world";
     const BARRIER: Barrier = Barrier::None;

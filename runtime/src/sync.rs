@@ -16,6 +16,10 @@ pub(crate) use loom::sync::{
     atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
+/// The lock of user data in objects. The marker reads through its `data_ptr`, which loom's lock has
+/// not; what the models check is that nobody is inside then.
+pub(crate) use parking_lot::{Mutex as DataLock, MutexGuard as DataGuard};
+
 use std::sync::PoisonError;
 
 /// Locks `mutex`; a panic of an earlier holder is no reason to stop: each critical section here
@@ -44,6 +48,21 @@ pub(crate) fn relax(round: u32) {
     }
 }
 
+/// Runs `act` on a new thread and waits for its end; false, and nothing is run, if there is no
+/// thread to be had.
+pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, act);
+        // The scope hands a panic of `act` on.
+        spawned.is_ok()
+    })
+}
+
+/// How many threads can run at once, as far as the system tells.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// A word that no other running thread has, never zero: the address of something thread-local.
 #[inline]
 pub(crate) fn thread_token() -> usize {
@@ -68,7 +87,7 @@ pub(crate) struct ProtocolCell<T> {
     value: loom::cell::UnsafeCell<T>,
 }
 
-// SAFETY: the value moves between threads, never is it shared: `with_mut` demands exclusion.
+// SAFETY: the value moves between threads, never is it shared: `lend` demands exclusion.
 unsafe impl<T: Send> Sync for ProtocolCell<T> {}
 
 impl<T> ProtocolCell<T> {
@@ -80,21 +99,56 @@ impl<T> ProtocolCell<T> {
         Self { value }
     }
 
-    /// Lends the value to `run`.
+    /// Lends the value.
     ///
     /// # Safety
     ///
-    /// No other call on this cell runs meanwhile, on another thread or further up this one, and
-    /// its end happens before this call.
-    #[inline]
-    pub(crate) unsafe fn with_mut<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+    /// No other loan of this cell's value overlaps with this one, on another thread or further up
+    /// this one, and its end happens before this loan's beginning.
+    #[inline(always)]
+    pub(crate) unsafe fn lend(&self) -> Lent<'_, T> {
+        Lent {
+            #[cfg(not(heapwright_loom))]
+            // SAFETY: exclusive, by this function's precondition.
+            value: unsafe { &mut *self.value.get() },
+            #[cfg(heapwright_loom)]
+            value: self.value.get_mut(),
+            #[cfg(heapwright_loom)]
+            of: std::marker::PhantomData,
+        }
+    }
+}
+
+/// A loan of a [`ProtocolCell`]'s value; under the model, loom watches for overlaps.
+pub(crate) struct Lent<'a, T> {
+    #[cfg(not(heapwright_loom))]
+    value: &'a mut T,
+    #[cfg(heapwright_loom)]
+    value: loom::cell::MutPtr<T>,
+    #[cfg(heapwright_loom)]
+    of: std::marker::PhantomData<&'a mut T>,
+}
+
+impl<T> std::ops::Deref for Lent<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
         #[cfg(not(heapwright_loom))]
-        // SAFETY: exclusive, by this function's precondition.
-        return run(unsafe { &mut *self.value.get() });
+        return self.value;
         #[cfg(heapwright_loom)]
-        return self.value.with_mut(|value| {
-            // SAFETY: exclusive, by this function's precondition; loom checks it.
-            run(unsafe { &mut *value })
-        });
+        // SAFETY: exclusive while the loan lasts, by `lend`'s precondition.
+        return unsafe { self.value.deref() };
+    }
+}
+
+impl<T> std::ops::DerefMut for Lent<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        #[cfg(not(heapwright_loom))]
+        return self.value;
+        #[cfg(heapwright_loom)]
+        // SAFETY: exclusive while the loan lasts, by `lend`'s precondition.
+        return unsafe { self.value.deref() };
     }
 }

@@ -1,7 +1,7 @@
 //! One line a cycle on standard error, when `HEAPWRIGHT_TRACE` names `gc`.
 //!
 //! ```text
-//! gc 7 goal: 41.2->20.1 MiB, goal 40.2 MiB, pause 2.113 ms (stop 0.021 ms), 412345 objects, 2 markers
+//! gc 7 goal: 41.2 MiB->20.1 MiB, goal 40.2 MiB, pause 2.113 ms (stop 0.021 ms), 412 objects, ...
 //! ```
 
 use crate::stats::{CycleStats, Reason};

@@ -1,2 +1,91 @@
-//! The project's own tasks.
-fn main() {}
+//! The project's own tasks, one subcommand each: `cargo xtask help` lists them.
+//!
+//! A task is a thin layer over cargo: it fixes the flags that everybody must use alike, runs the
+//! command where all can see its output, and adds the checks that cargo does not have (`tidy`,
+//! `mutants`). So a person, a hook and CI run the same thing by the same name. Nothing here links
+//! the library crates: xtask knows cargo and text, so that it builds while they do not.
+//!
+//! Only cargo is needed. Where git is there it says which files are the project's; where it is
+//! not (an unpacked archive) every file outside the build folders is.
+
+mod alone;
+mod cargo;
+mod ci;
+mod loom;
+mod mutants;
+mod tally;
+mod tasks;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// The project's own tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// One subcommand each.
+#[derive(Subcommand)]
+enum Task {
+    /// Build and run the demo; what follows is passed to it
+    Demo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run every test, example and doctest of the workspace
+    Test {
+        /// Passed to `cargo test --workspace`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Check the rules of the text: layout, lengths, confinement, comments, documents
+    Tidy,
+    /// Run the loom models of each crate, or of those named
+    Loom { crates: Vec<String> },
+    /// Plant each listed fault and demand that its test fails
+    Mutants(mutants::Options),
+    /// Build the documentation, every warning an error
+    Doc,
+    /// Build and test each library crate alone, and check what it depends on
+    Alone,
+    /// Run every check that a change must pass
+    Ci,
+    /// Run the benches beside rivals, or the one named
+    Bench { name: Option<String> },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one task; the demo alone decides its own exit code.
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let note = match task {
+        Task::Demo { args } => return tasks::demo(&workspace, &args),
+        Task::Test { args } => tasks::test(&workspace, &args)?,
+        Task::Tidy => tidy::run(&workspace)?,
+        Task::Loom { crates } => loom::run(&workspace, &crates)?,
+        Task::Mutants(options) => mutants::run(&workspace, &options)?,
+        Task::Doc => tasks::doc(&workspace)?,
+        Task::Alone => alone::run(&workspace)?,
+        Task::Ci => ci::run(&workspace)?,
+        Task::Bench { name } => tasks::bench(&workspace, name.as_deref())?,
+    };
+    println!("ok: {note}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,9 +1,10 @@
 //! A page source for tests: real memory underneath, and failures on demand.
 //!
-//! It answers the question that the operating system never answers in a test: what happens if *this*
-//! call fails? Each call is counted, by kind and over all; a test runs its scenario once to learn
-//! the count, then once for each call, failing that one. It is stricter than the system, too: what
-//! is released is filled with garbage until it is committed again, so that a forgotten commit shows.
+//! It answers the question that the operating system never answers in a test: what happens if
+//! *this* call fails? Each call is counted, by kind and over all; a test runs its scenario once to
+//! learn the count, then once for each call, failing that one. It is stricter than the system,
+//! too: what is released is filled with garbage until it is committed again, so that a forgotten
+//! commit shows.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::Range;
@@ -220,9 +221,9 @@ impl FakeRegion {
     }
 }
 
-// SAFETY: the memory stays where it is, owned by the region alone, aligned by `FakeRegion::new`. It
-// is zero from the allocator, or made so by `commit` where a page is not committed. A call that is to
-// fail returns before it changes anything. `advise_huge` does nothing.
+// SAFETY: the memory stays where it is, owned by the region alone, aligned by `FakeRegion::new`.
+// It is zero from the allocator, or made so by `commit` where a page is not committed. A call that
+// is to fail returns before it changes anything. `advise_huge` does nothing.
 unsafe impl PageSource for FakeSource {
     type Region = FakeRegion;
 

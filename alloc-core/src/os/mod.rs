@@ -24,8 +24,8 @@ use crate::pages::PAGE_BYTES;
 
 /// Where a heap's memory comes from.
 ///
-/// The heap calls these methods with no lock held, from several threads at once, but never two calls
-/// at once whose ranges overlap, [`advise_huge`](PageSource::advise_huge) excepted.
+/// The heap calls these methods with no lock held, from several threads at once, but never two
+/// calls at once whose ranges overlap, [`advise_huge`](PageSource::advise_huge) excepted.
 ///
 /// # Safety
 ///
@@ -45,8 +45,8 @@ pub unsafe trait PageSource: Send + Sync + 'static {
     /// A reserved range. Dropping it gives the addresses and the memory back.
     type Region: Send + Sync + 'static;
 
-    /// Reserves `bytes` of address space (a multiple of [`HUGE_PAGE_BYTES`](crate::HUGE_PAGE_BYTES)),
-    /// without memory behind it.
+    /// Reserves `bytes` of address space (a multiple of
+    /// [`HUGE_PAGE_BYTES`](crate::HUGE_PAGE_BYTES)), without memory behind it.
     ///
     /// # Errors
     ///

@@ -116,7 +116,7 @@ impl Owner {
         if outcome.span_empty && !keep_empty {
             self.heap.publish_generation(span, 0);
             // SAFETY: claimed, empty and retired.
-            unsafe { self.heap.free_span(span) };
+            unsafe { self.heap.burials().add(span) };
         } else {
             self.heap.publish_generation(span, swept);
             self.heap.offer(span);

@@ -22,10 +22,7 @@ unsafe impl Refill for RefillPort<'_> {
         if core.heap.info(span).is_none_or(|info| info.needs_drop) {
             return core.heap.generation(span) == core.sweeper.generation();
         }
-        let space = SweepPort {
-            core,
-            keep_empty: true,
-        };
+        let space = SweepPort::keeping(core);
         match core.sweeper.sweep_span(&space, span) {
             Outcome::Swept(_) | Outcome::AlreadySwept => true,
             Outcome::InFlight | Outcome::NoSpan => false,

@@ -1,17 +1,30 @@
-//! The heap as the scavenger sees it.
-//!
-//! Placeholder until the scavenger lands.
+//! The heap as the scavenger sees it: free pages, by how much of them is backed by memory.
 
 use crate::raw::core::Core;
+use scavenger::{Config, PageHeap, Worker, monotonic};
 use std::sync::Arc;
 
-/// The thread that gives memory back.
-pub(crate) struct Scavenger;
-
-impl Scavenger {
-    pub(crate) fn spawn(_core: &Arc<Core>) -> Option<Self> {
-        None
+impl PageHeap for Core {
+    fn retained_bytes(&self) -> usize {
+        self.heap.pages().stats().retained_bytes
     }
 
-    pub(crate) fn expect(&self, _goal_bytes: usize) {}
+    fn released_bytes(&self) -> usize {
+        self.heap.pages().stats().released_bytes
+    }
+
+    fn in_use_bytes(&self) -> usize {
+        self.heap.pages().stats().in_use_bytes
+    }
+
+    fn release(&self, bytes_max: usize) -> usize {
+        self.heap.pages().release(bytes_max)
+    }
+}
+
+/// Starts the thread that gives memory back; without it, only `release_os_memory` does.
+///
+/// The thread holds the heap weakly, and upgrades for a step at a time.
+pub(crate) fn spawn(core: &Arc<Core>) -> Option<Worker> {
+    Worker::spawn(Arc::downgrade(core), monotonic(), Config::default()).ok()
 }

@@ -1,17 +1,46 @@
 //! The heap as the sweeper sees it: a span is swept by letting its marks become its allocation
 //! bits, after the drop glue of its dead has run.
 
+use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::object_type::ops;
 use crate::raw::task::{Task, during};
+use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use alloc_core::Burials;
 use gc_sweep::{Claim, Reclaimed, SweepSpace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The spans of one heap.
+/// The spans of one heap, for one sweeping thread.
+///
+/// What sweeping frees is accounted for once a visit, not once a span: the read-modify-write of a
+/// shared count would wait for the stores to each span's metadata, which are misses.
 pub(crate) struct SweepPort<'a> {
-    pub(crate) core: &'a Core,
-    /// An allocator sweeps in order to use the span, empty or not.
-    pub(crate) keep_empty: bool,
+    core: &'a Core,
+    /// Bytes of slots that came free and have not been discharged.
+    freed_bytes: AtomicUsize,
+    /// Where empty spans go; `None` for an allocator, which sweeps in order to use the span, empty
+    /// or not. The lock is there because the port is shared by its type, and never contended.
+    burials: Option<Mutex<Burials<'a, AnySource>>>,
+}
+
+impl<'a> SweepPort<'a> {
+    /// For whoever sweeps to free memory.
+    pub(crate) fn freeing(core: &'a Core) -> Self {
+        let burials = Some(Mutex::new(core.heap.burials()));
+        Self {
+            burials,
+            ..Self::keeping(core)
+        }
+    }
+
+    /// For an allocator.
+    pub(crate) fn keeping(core: &'a Core) -> Self {
+        Self {
+            core,
+            freed_bytes: AtomicUsize::new(0),
+            burials: None,
+        }
+    }
 }
 
 // SAFETY:
@@ -64,12 +93,15 @@ unsafe impl SweepSpace for SweepPort<'_> {
         // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
         // only once they are swept; the dead were dropped above.
         let swept = unsafe { heap.sweep(span) };
-        self.core.discharge(swept.freed_bytes);
-        let span_freed = swept.span_empty && !self.keep_empty;
-        if span_freed {
+        // Relaxed, load and store: one thread sweeps through this port.
+        let freed_bytes = self.freed_bytes.load(Ordering::Relaxed) + swept.freed_bytes;
+        // Relaxed: as above.
+        self.freed_bytes.store(freed_bytes, Ordering::Relaxed);
+        let burials = self.burials.as_ref().filter(|_| swept.span_empty);
+        if let Some(burials) = burials {
             claim.retire();
             // SAFETY: claimed, empty, and retired by the line above.
-            unsafe { heap.free_span(span) };
+            unsafe { lock(burials).add(span) };
         } else {
             claim.publish();
             if needs_drop && swept.freed_objects > 0 {
@@ -79,7 +111,16 @@ unsafe impl SweepSpace for SweepPort<'_> {
         Reclaimed {
             freed_objects: swept.freed_objects,
             freed_bytes: swept.freed_bytes,
-            span_freed,
+            span_freed: burials.is_some(),
+        }
+    }
+
+    fn settle(&self) {
+        // Relaxed: one thread sweeps through this port.
+        self.core
+            .discharge(self.freed_bytes.swap(0, Ordering::Relaxed));
+        if let Some(burials) = &self.burials {
+            lock(burials).flush();
         }
     }
 }

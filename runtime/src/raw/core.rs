@@ -10,12 +10,14 @@
 //! | field | written by | read by |
 //! |---|---|---|
 //! | `live_bytes`, `allocated_bytes` | allocation's slow path, sweeping | anyone |
+//! | `allocated_at_cycle` | the collector when sweeping begins | [`Core::repace`] |
 //! | `trigger_bytes` | [`Core::repace`] | allocation's slow path |
 //! | `percent` | the user, any time | [`Core::repace`] |
 //! | `debt` | the collector when sweeping begins | allocation's slow path |
 
 use crate::pacer;
 use crate::ports::refill::RefillPort;
+use crate::ports::scavenge;
 use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
 use crate::raw::object_type::ops;
@@ -27,10 +29,11 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
 use gc_sweep::{Debt, Glue, Step, Sweeper};
+use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
@@ -65,17 +68,20 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
     live_bytes: AtomicUsize,
+    /// `allocated_bytes` when the last cycle's marking was over.
+    allocated_at_cycle: AtomicUsize,
     trigger_bytes: AtomicUsize,
     percent: AtomicUsize,
     debt: Mutex<Option<Owed>>,
+    /// The thread that gives memory back, where the system granted one.
+    scavenger: OnceLock<Worker>,
     /// The last cycle, until its sweep is over and its line is written.
     pub(crate) unreported: Mutex<Option<CycleStats>>,
 }
 
-/// A debt of sweeping, and the account when it was fixed.
+/// A debt of sweeping.
 struct Owed {
     debt: Debt,
-    allocated_before: usize,
     swept: u64,
 }
 
@@ -89,13 +95,24 @@ impl Core {
             counters: Counters::default(),
             extra_roots: Mutex::default(),
             live_bytes: AtomicUsize::new(0),
+            allocated_at_cycle: AtomicUsize::new(0),
             trigger_bytes: AtomicUsize::new(usize::MAX),
             percent: AtomicUsize::new(PERCENT_OFF),
             debt: Mutex::default(),
+            scavenger: OnceLock::new(),
             unreported: Mutex::default(),
         };
         core.set_percent(percent);
         core
+    }
+
+    /// Starts giving memory back in the background.
+    pub(crate) fn start_scavenger(self: &Arc<Self>) {
+        if let Some(worker) = scavenge::spawn(self) {
+            // Set once: a heap is started once.
+            let _ = self.scavenger.set(worker);
+            self.repace();
+        }
     }
 
     /// Memory for an object, uninitialised; its slot counts as allocated.
@@ -142,13 +159,30 @@ impl Core {
         self.repace();
     }
 
-    /// Sets the trigger by what is live now.
+    /// Sets the trigger by what survived the last cycle, as far as it is swept. What was allocated
+    /// since counts as growth, whenever this is called.
     pub(crate) fn repace(&self) {
         // Relaxed: as above.
         let percent = u32::try_from(self.percent.load(Ordering::Relaxed)).ok();
-        let goal_bytes = pacer::goal_bytes(self.live_bytes(), percent);
+        let since = self.allocated_since_cycle();
+        let survived_bytes = self.live_bytes().saturating_sub(since);
+        let goal_bytes = pacer::goal_bytes(survived_bytes, percent);
         // Relaxed: a figure; an allocator that reads the old one triggers once too often.
         self.trigger_bytes.store(goal_bytes, Ordering::Relaxed);
+        if let Some(scavenger) = self.scavenger.get() {
+            let in_use = self.heap.pages().stats().in_use_bytes;
+            scavenger.set_goal(pacer::goal_pages_bytes(
+                goal_bytes,
+                self.live_bytes(),
+                in_use,
+            ));
+        }
+    }
+
+    fn allocated_since_cycle(&self) -> usize {
+        // Relaxed: a count; moved while the world is stopped.
+        let before = self.allocated_at_cycle.load(Ordering::Relaxed);
+        self.counters.allocated_bytes.get().saturating_sub(before)
     }
 
     /// No cycle is wanted until the next [`Self::repace`].
@@ -187,9 +221,12 @@ impl Core {
     /// Fixes how much sweeping each allocated byte owes from now on.
     pub(crate) fn fix_debt(&self) {
         let spans = u64::from(self.heap.spans_end());
+        let allocated_bytes = self.counters.allocated_bytes.get();
+        // Relaxed: the world is stopped; resuming it publishes the count.
+        self.allocated_at_cycle
+            .store(allocated_bytes, Ordering::Relaxed);
         *lock(&self.debt) = Some(Owed {
             debt: Debt::new(spans, SWEEP_RUNWAY_BYTES),
-            allocated_before: self.counters.allocated_bytes.get(),
             swept: 0,
         });
     }
@@ -199,26 +236,22 @@ impl Core {
         let due = {
             let mut debt = lock(&self.debt);
             let Some(owed) = &mut *debt else { return };
-            let since = self
-                .counters
-                .allocated_bytes
-                .get()
-                .saturating_sub(owed.allocated_before);
+            let since = self.allocated_since_cycle();
             let due = owed.debt.due(since as u64, owed.swept);
             // Counted in indexes, of which a batch takes as many as spans that it sweeps.
             owed.swept += due;
             due
         };
         if due > 0 {
-            let space = SweepPort {
-                core: self,
-                keep_empty: false,
-            };
+            let space = SweepPort::freeing(self);
             let progress = self
                 .sweeper
                 .sweep_batch(&space, Glue::Without, due as usize);
             if progress.exhausted {
                 *lock(&self.debt) = None;
+                // Not left to the background thread, which may have to wait for a processor: until
+                // there is a trigger no cycle begins.
+                self.repace();
             }
         }
     }
@@ -226,13 +259,10 @@ impl Core {
     /// One step of the background thread: spans without drop glue first, which are quick and let
     /// the trigger be set, then the others.
     pub(crate) fn sweep_step(&self) -> Step {
-        let space = SweepPort {
-            core: self,
-            keep_empty: false,
-        };
+        let space = SweepPort::freeing(self);
         let quick = self
             .sweeper
-            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS * 16);
+            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS);
         if !quick.exhausted {
             return Step::More;
         }
@@ -250,10 +280,7 @@ impl Core {
     /// Sweeps all that is left, drop glue included, and waits for those who sweep.
     pub(crate) fn finish_sweep(&self) {
         if !self.sweeper.is_done() {
-            let space = SweepPort {
-                core: self,
-                keep_empty: false,
-            };
+            let space = SweepPort::freeing(self);
             self.sweeper.finish(&space);
         }
         self.report();

@@ -14,8 +14,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A mutator that is inside; dropping it leaves, and collects if that is due.
-///
-/// A guard that is forgotten stays inside: no cycle can run any more, nothing worse.
 pub struct Inside<'m, C: Collector> {
     pub(crate) shared: &'m Shared<C>,
     state: &'m State<Local>,
@@ -23,12 +21,19 @@ pub struct Inside<'m, C: Collector> {
     not_send: PhantomData<*mut ()>,
 }
 
-/// Goes inside. Waits while the world is stopped.
-pub fn enter<C: Collector>(mutator: &mut Mutator<C>) -> Inside<'_, C> {
+/// Goes inside. Waits while the world is stopped, unless this thread is inside already.
+///
+/// # Safety
+///
+/// The guard is dropped, not forgotten, and while it lives so does every guard and closure of the
+/// same heap in which it was made: they end in reverse order. (A mutator that enters from inside
+/// does not wait for a world that is being stopped, because the one around it holds the stop up.)
+pub unsafe fn enter<C: Collector>(mutator: &mut Mutator<C>) -> Inside<'_, C> {
     Inside::enter(&mutator.shared, &mutator.state)
 }
 
 impl<'m, C: Collector> Inside<'m, C> {
+    /// The caller owes what [`enter`] demands.
     #[inline]
     fn enter(shared: &'m Shared<C>, state: &'m State<Local>) -> Self {
         let world = &shared.core.world;
@@ -79,10 +84,10 @@ impl<'m, C: Collector> Inside<'m, C> {
     ) -> Result<NonNull<u8>, Exhausted> {
         let class = SizeClass::of(bytes, info.align);
         let core = &*self.shared.core;
-        // SAFETY: inside, the local is ours, the rest is the caller's promise.
-        let alloc = |local: &mut Local| unsafe { core.alloc(local, info, class, bytes) };
         // SAFETY: inside through this state; nothing in `alloc` comes back here.
-        unsafe { self.state.with_local(alloc) }
+        let mut local = unsafe { self.state.local() };
+        // SAFETY: inside, the local is ours, the rest is the caller's promise.
+        unsafe { core.alloc(&mut local, info, class, bytes) }
     }
 
     /// Takes back a slot that was never initialised.

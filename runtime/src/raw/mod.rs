@@ -32,7 +32,8 @@
 //!
 //! let heap = Heap::new()?;
 //! let mut mutator = heap.mutator();
-//! let inside = raw::enter(&mut mutator);
+//! // SAFETY: dropped at the end of this scope, and made in no other.
+//! let inside = unsafe { raw::enter(&mut mutator) };
 //! // SAFETY: 16 bytes of a `Pair`, initialised at once.
 //! let pair = unsafe { inside.alloc(raw::info::<Pair>(), 16) }?;
 //! unsafe { pair.cast::<[*mut u8; 2]>().write([std::ptr::null_mut(); 2]) };

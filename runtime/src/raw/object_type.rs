@@ -173,21 +173,17 @@ unsafe fn scan<O: ObjectType, S: Sharing>(
     tracer: &mut Tracer<'_, MarkModel, S>,
 ) {
     let kind = packet.kind();
-    packet.drain(
-        tracer,
-        |object| prefetch(object),
-        |object, tracer| {
-            let address = address_of(object);
-            // SAFETY: a live object of the kind, by this function's precondition.
-            let parts = unsafe { O::parts(address) };
-            if parts > 1 {
-                tracer.defer_parts(object, kind, parts);
-            } else {
-                // SAFETY: as above.
-                unsafe { O::trace(address, tracer) }
-            }
-        },
-    );
+    packet.drain(tracer, prefetch, |object, tracer| {
+        let address = address_of(object);
+        // SAFETY: a live object of the kind, by this function's precondition.
+        let parts = unsafe { O::parts(address) };
+        if parts > 1 {
+            tracer.defer_parts(object, kind, parts);
+        } else {
+            // SAFETY: as above.
+            unsafe { O::trace(address, tracer) }
+        }
+    });
 }
 
 /// Scans one part of a large object.

@@ -13,14 +13,12 @@ use crate::sync::{Condvar, Mutex, lock, thread_token, wait};
 use gc_sweep::{Background, Step};
 use std::sync::Arc;
 
-use crate::ports::scavenge::Scavenger;
 use crate::raw::core::Local;
 
 /// A heap, its collector, and the threads that work behind the mutators.
 pub(crate) struct Shared<C: Collector> {
-    // Declared first, so that the threads end before the heap goes.
+    // Declared first, so that the thread ends before the heap goes.
     sweeper: Option<Background>,
-    scavenger: Option<Scavenger>,
     collector: C,
     /// Whether a cycle runs.
     busy: Mutex<bool>,
@@ -41,12 +39,12 @@ impl<C: Collector> Drop for Turn<'_, C> {
 impl<C: Collector> Shared<C> {
     pub(crate) fn new(core: Core, collector: C) -> Self {
         let core = Arc::new(core);
+        core.start_scavenger();
         let weak = Arc::downgrade(&core);
         let step = move || weak.upgrade().map_or(Step::Done, |core| core.sweep_step());
         Self {
             // Without the thread, mutators sweep at the end of a cycle.
             sweeper: Background::spawn("heapwright-sweep", step).ok(),
-            scavenger: Scavenger::spawn(&core),
             collector,
             busy: Mutex::new(false),
             idle: Condvar::new(),
@@ -87,7 +85,6 @@ impl<C: Collector> Shared<C> {
         let cycle = self.run(Reason::Explicit)?;
         self.core.finish_sweep();
         self.core.repace();
-        self.pace_scavenger();
         drop(turn);
         Ok(CycleStats {
             live_bytes: self.core.live_bytes(),
@@ -119,7 +116,6 @@ impl<C: Collector> Shared<C> {
                 Some(sweeper) => sweeper.wake(),
                 None => while core.sweep_step() == Step::More {},
             }
-            self.pace_scavenger();
         }
         core.counters.note_wait(took);
     }
@@ -132,13 +128,6 @@ impl<C: Collector> Shared<C> {
         let mut session = Session::new(&self.core, why);
         self.collector.collect(&mut session)?;
         Ok(session.cycle)
-    }
-
-    /// Tells the scavenger how much the heap will need before the next cycle ends.
-    fn pace_scavenger(&self) {
-        if let Some(scavenger) = &self.scavenger {
-            scavenger.expect(self.core.trigger_bytes());
-        }
     }
 
     /// Gives all free memory back now; how many bytes went.
@@ -156,7 +145,7 @@ impl<C: Collector> Shared<C> {
     pub(crate) fn retire(&self, state: &Arc<State<Local>>) {
         self.core.world.enter(state);
         // SAFETY: inside, and the mutator is being dropped, so nobody else uses its local.
-        unsafe { state.with_local(|local| self.core.flush(local)) };
+        self.core.flush(&mut *unsafe { state.local() });
         self.core.world.leave(state);
         self.core.world.unregister(state);
     }

@@ -25,7 +25,8 @@
 //! completes. So an enterer that finds STOP passes if its thread is inside already.
 
 use crate::sync::{
-    AtomicUsize, Condvar, Mutex, Ordering, ProtocolCell, fence, lock, relax, thread_token, wait,
+    AtomicUsize, Condvar, Lent, Mutex, Ordering, ProtocolCell, fence, lock, relax, thread_token,
+    wait,
 };
 use std::sync::Arc;
 
@@ -44,14 +45,14 @@ impl<L> State<L> {
     ///
     /// # Safety
     ///
-    /// The caller's thread is inside through this state and in no other call of this kind, or has
-    /// stopped the world.
-    #[inline]
-    pub(crate) unsafe fn with_local<R>(&self, run: impl FnOnce(&mut L) -> R) -> R {
+    /// The caller's thread is inside through this state, or has stopped the world, and has not
+    /// lent it out already.
+    #[inline(always)]
+    pub(crate) unsafe fn local(&self) -> Lent<'_, L> {
         // SAFETY: inside and stopped exclude each other (see the file's head), one thread is
         // inside through a state at a time (`enter` takes the mutator by `&mut`), and `inside`
         // is stored with Release and loaded with Acquire between the two.
-        unsafe { self.local.with_mut(run) }
+        unsafe { self.local.lend() }
     }
 }
 

@@ -1,1 +1,15 @@
-//! Benches beside rivals.
+//! What the benches share: a clock that sees every thread, random numbers, the machine's limits,
+//! and the table that they print.
+//!
+//! A figure here is never alone. Each *round* measures the heap, its rival and the machine's limit
+//! one after the other, and a ratio is the median of the rounds' ratios: on a machine whose clock
+//! and memory drift by half within minutes, that is what can be compared.
+
+pub mod cost;
+pub mod limits;
+pub mod random;
+pub mod report;
+
+pub use cost::{Cost, cost};
+pub use random::Random;
+pub use report::{Basis, Report};

@@ -1,0 +1,147 @@
+//! What several tests need: values that report their drop, and a generator of numbers.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use runtime::Trace;
+use std::any::Any;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How often each token was dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Drops(Arc<Mutex<HashMap<u64, usize>>>);
+
+impl Drops {
+    /// A value that reports its drop under `id`.
+    pub(crate) fn token(&self, id: u64) -> Token {
+        self.table().insert(id, 0);
+        Token {
+            id,
+            drops: self.clone(),
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<u64, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the token was dropped.
+    pub(crate) fn of(&self, id: u64) -> usize {
+        self.table()[&id]
+    }
+
+    /// Tokens handed out, and drops of all.
+    pub(crate) fn totals(&self) -> (usize, usize) {
+        let table = self.table();
+        (table.len(), table.values().sum())
+    }
+
+    /// The tokens that were dropped, in order.
+    pub(crate) fn dropped(&self) -> Vec<u64> {
+        let table = self.table();
+        let dropped = table.iter().filter(|(_, times)| **times > 0);
+        let mut ids: Vec<u64> = dropped.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Takes out the tokens that were dropped; each must have been dropped once.
+    pub(crate) fn take_dropped(&self) -> BTreeSet<u64> {
+        let mut taken = BTreeSet::new();
+        self.table().retain(|id, times| {
+            assert!(*times <= 1, "token {id} was dropped {times} times");
+            let dropped = *times == 1;
+            if dropped {
+                taken.insert(*id);
+            }
+            !dropped
+        });
+        taken
+    }
+
+    /// Panics unless each token was dropped exactly once.
+    pub(crate) fn assert_each_once(&self) {
+        for (id, times) in &*self.table() {
+            assert_eq!(*times, 1, "drops of token {id}");
+        }
+    }
+}
+
+/// A value that reports its drop; not to be cloned.
+#[derive(Trace)]
+#[trace(noscan)]
+pub(crate) struct Token {
+    pub(crate) id: u64,
+    drops: Drops,
+}
+
+impl Token {
+    /// Another token that reports to the same place.
+    pub(crate) fn renamed(&self, id: u64) -> Token {
+        self.drops.token(id)
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let mut table = self.drops.table();
+        let Some(times) = table.get_mut(&self.id) else {
+            panic!("a token that nobody made: {}", self.id);
+        };
+        *times += 1;
+    }
+}
+
+/// What a panic said.
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload
+            .downcast::<&str>()
+            .map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
+    }
+}
+
+/// Runs `act`, which must panic, and says with what message.
+pub(crate) fn panic_of<R>(act: impl FnOnce() -> R) -> String {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
+        Ok(_) => panic!("nothing panicked"),
+        Err(payload) => message(payload),
+    }
+}
+
+/// A generator of numbers: xorshift64*, good enough to choose programs with.
+#[derive(Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() >> 33) as usize % end
+    }
+}
+
+/// The seed of this run: `HEAPWRIGHT_SEED`, or another each time; printed, so that it can be
+/// replayed.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("HEAPWRIGHT_SEED").ok();
+    let seed = match given.and_then(|text| text.parse().ok()) {
+        Some(seed) => seed,
+        None => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |since| since.as_nanos() as u64 % 1_000_000),
+    };
+    eprintln!("HEAPWRIGHT_SEED={seed}");
+    seed
+}

@@ -1,0 +1,239 @@
+//! What to do next: release a batch, sleep, or wait to be told.
+//!
+//! The goals say how much is surplus, the decay how much of it is due; here is how fast it goes.
+//! Two budgets bound the harm that releasing does to the program beside it:
+//!
+//! * *A step*, one call to the heap, takes no longer than [`Config::step_max`], as it may hold up
+//!   an allocation that wants the same pages. What a byte costs differs thirtyfold (3 µs a MiB for
+//!   whole 2 MiB pages, 77 to 246 µs for small ones), so the batch is measured, not fixed: it
+//!   starts at one unit, at most doubles a step, and shrinks at once to what would have fitted.
+//! * *A share* of one processor. After a step of `t` the scavenger rests for `t * (100 / share -
+//!   1)`. Go takes 1 % of all processors; 4 % of one is that on a small machine, and returns
+//!   a GiB of small pages in two seconds.
+//!
+//! Surplus above the limit goal keeps to the first budget only, and does not decay: it goes at
+//! once, step by step, because the alternative is to be killed.
+//!
+//! Release is by whole units. One release inside a huge page destroys all of it, so less than a
+//! unit waits until there is a unit due, and what is left below one is asked for last; a heap that
+//! does not break units answers 0. After that answer the pacer parks until it is told anew,
+//! instead of asking a heap again and again that has nothing.
+//!
+//! Pure arithmetic; time is an argument.
+
+use std::time::Duration;
+
+use crate::{Decay, Goal, Usage};
+
+/// The largest batch, in bytes: it bounds what a clock that stands still can lead to.
+const BATCH_MAX_BYTES: usize = 1 << 30;
+
+/// The shortest sleep: so many wake-ups a second at most.
+const SLEEP_MIN: Duration = Duration::from_millis(1);
+
+/// How the pacer trades memory against processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The time in which half of a surplus goes back. Default: 1 s, for whole 2 MiB pages; 3.5 s
+    /// suits a heap of small pages.
+    pub half_life: Duration,
+    /// The piece that the heap releases at least, in bytes. Default: 2 MiB.
+    pub unit_bytes: usize,
+    /// What one call to the heap should take at most. Default: 1 ms.
+    pub step_max: Duration,
+    /// The share of one processor that may go into releasing, in percent, 1 to 100. Default: 4.
+    pub share_percent: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            half_life: Duration::from_secs(1),
+            unit_bytes: 2 << 20,
+            step_max: Duration::from_millis(1),
+            share_percent: 4,
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Call the heap, then say what came of it to [`Pacer::released`].
+    Release {
+        /// The most that it should give back.
+        bytes_max: usize,
+    },
+    /// Ask again after this time, or when told of a change.
+    Sleep(Duration),
+    /// Ask again when told of a change: nothing will come of time alone.
+    Park,
+}
+
+/// The state between two questions.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    config: Config,
+    decay: Decay,
+    /// What a step may ask for. Invariant: from one unit up to `BATCH_MAX_BYTES`, or one unit.
+    batch_bytes: usize,
+    /// Until when the share of the processor is used up.
+    rests_until: Duration,
+    /// The heap had nothing to give, and nobody has told of a change since.
+    is_exhausted: bool,
+}
+
+impl Pacer {
+    /// A pacer that has seen nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the unit is zero, or the share is not 1 to 100.
+    pub fn new(config: Config) -> Pacer {
+        assert!(
+            config.unit_bytes > 0,
+            "`Config::unit_bytes` must not be zero"
+        );
+        assert!(
+            (1..=100).contains(&config.share_percent),
+            "`Config::share_percent` must be from 1 to 100"
+        );
+        Pacer {
+            config,
+            decay: Decay::new(config.half_life),
+            batch_bytes: config.unit_bytes,
+            rests_until: Duration::ZERO,
+            is_exhausted: false,
+        }
+    }
+
+    /// Says that the heap or the goal has changed: pages came free, a collection ended.
+    pub fn tell(&mut self) {
+        self.is_exhausted = false;
+    }
+
+    /// What to do at `now`.
+    pub fn next(&mut self, now: Duration, usage: Usage, goal: Goal) -> Action {
+        let surplus = goal.surplus(usage);
+        let due_bytes = self.decay.observe(now, surplus.total_bytes);
+        if surplus.total_bytes == 0 || self.is_exhausted {
+            return Action::Park;
+        }
+        let unit = self.config.unit_bytes;
+        if surplus.urgent_bytes > 0 {
+            // Up to whole units: a heap that does not break one would stay above the limit.
+            let bytes_max = surplus.urgent_bytes.div_ceil(unit).saturating_mul(unit);
+            return Action::Release {
+                bytes_max: bytes_max.min(self.batch_bytes),
+            };
+        }
+        let all_is_due = due_bytes == surplus.total_bytes;
+        let due_bytes = if all_is_due {
+            due_bytes
+        } else {
+            due_bytes / unit * unit
+        };
+        if due_bytes == 0 {
+            return Action::Sleep(self.decay.time_until_due(unit).max(SLEEP_MIN));
+        }
+        if now < self.rests_until {
+            return Action::Sleep((self.rests_until - now).max(SLEEP_MIN));
+        }
+        Action::Release {
+            bytes_max: due_bytes.min(self.batch_bytes),
+        }
+    }
+
+    /// Takes note that the heap gave back `bytes`, in a call that took `took` and ended at `now`.
+    pub fn released(&mut self, now: Duration, bytes: usize, took: Duration) {
+        self.is_exhausted = bytes == 0;
+        self.decay.released(bytes);
+        let rest = took.saturating_mul(100 / self.config.share_percent - 1);
+        self.rests_until = now.saturating_add(rest);
+        self.adapt_batch(bytes, took);
+    }
+
+    /// Sets the batch to what fits into a step at the rate just measured.
+    fn adapt_batch(&mut self, bytes: usize, took: Duration) {
+        let unit = self.config.unit_bytes;
+        let doubled = self.batch_bytes.saturating_mul(2).min(BATCH_MAX_BYTES);
+        // A clock too coarse to see the call says nothing against twice as much.
+        let fits = if took.is_zero() {
+            doubled
+        } else {
+            (bytes as f64 * (self.config.step_max.as_secs_f64() / took.as_secs_f64())) as usize
+        };
+        // A small call measures its overhead rather than the rate: it may grow a batch only
+        // if it filled half of it.
+        let is_slower = took > self.config.step_max;
+        if is_slower || bytes >= self.batch_bytes / 2 {
+            self.batch_bytes = (fits.min(doubled) / unit * unit).max(unit);
+        }
+    }
+}
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn the_batch_follows_the_measured_rate() {
+        let mut pacer = Pacer::new(Config::default());
+        for _ in 0..20 {
+            let batch = pacer.batch_bytes;
+            pacer.released(
+                Duration::ZERO,
+                batch,
+                Duration::from_nanos(batch as u64 / MIB as u64 * 3_000),
+            );
+        }
+        assert_eq!(
+            pacer.batch_bytes,
+            332 * MIB,
+            "3 µs a MiB, whole units of 2 MiB in 1 ms"
+        );
+        pacer.released(Duration::ZERO, 332 * MIB, Duration::from_millis(26));
+        assert_eq!(
+            pacer.batch_bytes,
+            12 * MIB,
+            "small pages all of a sudden: one long step"
+        );
+        pacer.released(Duration::ZERO, 2 * MIB, Duration::from_micros(1));
+        assert_eq!(pacer.batch_bytes, 12 * MIB, "a small call teaches nothing");
+        pacer.released(Duration::ZERO, 12 * MIB, Duration::ZERO);
+        assert_eq!(pacer.batch_bytes, 24 * MIB, "a coarse clock doubles");
+    }
+
+    #[test]
+    fn an_exhausted_heap_is_left_alone_until_told() {
+        let config = Config {
+            half_life: Duration::ZERO,
+            ..Config::default()
+        };
+        let mut pacer = Pacer::new(config);
+        let usage = Usage {
+            in_use_bytes: 0,
+            retained_bytes: MIB,
+        };
+        let goal = Goal {
+            heap_goal_bytes: 0,
+            limit_bytes: None,
+        };
+        assert_eq!(
+            pacer.next(Duration::ZERO, usage, goal),
+            Action::Release { bytes_max: MIB }
+        );
+        pacer.released(Duration::ZERO, 0, Duration::ZERO);
+        assert_eq!(
+            pacer.next(Duration::from_secs(9), usage, goal),
+            Action::Park
+        );
+        pacer.tell();
+        assert_ne!(
+            pacer.next(Duration::from_secs(9), usage, goal),
+            Action::Park
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! Builds one test target in the copy and runs it, with a time limit.
+//!
+//! Building and running are two steps, so that source that does not compile is not mistaken for a
+//! test that fails, and so that the limit is on the test alone. The test binary is run directly:
+//! a cargo between us and it could not be ended together with it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::cargo::{cargo, with_loom, without_loom_limits};
+use crate::mutants::list::{Exam, Kind};
+use crate::mutants::tree::Tree;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// How often a running test is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Where and how exams are run.
+pub(crate) struct Trial<'a> {
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) tree: &'a Tree,
+    /// How long a test may run.
+    pub(crate) timeout: Duration,
+}
+
+/// A test binary, and the folder that its tests expect to run in.
+pub(crate) struct Binary {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+/// How a build ended.
+pub(crate) enum Build {
+    Done(Binary),
+    Broken,
+}
+
+/// How a run of a test binary ended.
+#[derive(Debug)]
+pub(crate) enum Run {
+    /// All tests that it ran passed: so many.
+    Passed(u64),
+    /// It failed, this way.
+    Failed(String),
+    /// It was ended at the time limit.
+    TimedOut,
+}
+
+impl Trial<'_> {
+    /// Builds the exam's test target from the copy as it stands.
+    pub(crate) fn build(&self, exam: &Exam, log: &str) -> Result<Build> {
+        let mut command = cargo(self.workspace);
+        self.set_build(exam, &mut command);
+        command
+            .current_dir(&self.tree.root)
+            .args(["test", "--no-run", "-p", &exam.package])
+            .arg("--message-format=json-render-diagnostics");
+        if exam.kind == Kind::Loom {
+            command.args(["--profile", "loom", "--features", "loom"]);
+        }
+        match exam.test.as_str() {
+            "lib" => command.arg("--lib"),
+            test => command.args(["--test", test]),
+        };
+        let output = command
+            .stderr(self.create_log(&format!("{log}-build"))?)
+            .output()
+            .context("cannot start cargo")?;
+        if !output.status.success() {
+            return Ok(Build::Broken);
+        }
+        let messages = String::from_utf8_lossy(&output.stdout);
+        let binary = binary(&messages, &exam.test)
+            .with_context(|| format!("cargo names no test binary for {exam}"))?;
+        Ok(Build::Done(binary))
+    }
+
+    /// Runs the exam's tests in a built binary.
+    pub(crate) fn run(&self, exam: &Exam, binary: &Binary, log: &str) -> Result<Run> {
+        let name = format!("{log}-run");
+        let output = self.create_log(&name)?;
+        let mut command = Command::new(&binary.path);
+        without_loom_limits(&mut command);
+        // A test that itself calls cargo, as one of programs that must not compile does, is to
+        // build where we do.
+        self.set_build(exam, &mut command);
+        command
+            .arg(&exam.filter)
+            .current_dir(&binary.folder)
+            .env("CARGO_MANIFEST_DIR", &binary.folder)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stderr(output.try_clone()?)
+            .stdout(output);
+        match wait(&mut command, self.timeout)? {
+            None => Ok(Run::TimedOut),
+            Some(status) => {
+                let output = fs::read(self.log_path(&name))?;
+                Ok(judge(status, &String::from_utf8_lossy(&output)))
+            }
+        }
+    }
+
+    /// Sets what decides how and where cargo builds.
+    fn set_build(&self, exam: &Exam, command: &mut Command) {
+        let folder = match exam.kind {
+            Kind::Loom => {
+                with_loom(command);
+                "mutants/loom"
+            }
+            Kind::Test => "mutants/test",
+        };
+        command
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_TARGET_DIR", self.workspace.target.join(folder));
+    }
+
+    /// Where to look for what a build and a run said.
+    pub(crate) fn log(&self, log: &str) -> String {
+        format!("{}-*.log", self.log_path(log).with_extension("").display())
+    }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.workspace
+            .target
+            .join("mutants/logs")
+            .join(format!("{name}.log"))
+    }
+
+    fn create_log(&self, name: &str) -> Result<File> {
+        let path = self.log_path(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// The test binary in cargo's build messages, for the test target called `test`.
+fn binary(messages: &str, test: &str) -> Option<Binary> {
+    let wanted = |message: &Value| {
+        let target = &message["target"];
+        let matches = match test {
+            "lib" => target["kind"][0] != "test",
+            name => target["kind"][0] == "test" && target["name"] == name,
+        };
+        message["profile"]["test"] == true && matches
+    };
+    let message = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|message| message["executable"].is_string() && wanted(message))?;
+    let path = PathBuf::from(message["executable"].as_str()?);
+    let folder = Path::new(message["manifest_path"].as_str()?)
+        .parent()?
+        .to_path_buf();
+    Some(Binary { path, folder })
+}
+
+/// Runs `command` to its end, or ends it at the time limit and returns nothing.
+fn wait(command: &mut Command, timeout: Duration) -> Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    let mut child = command.spawn().context("cannot start the test binary")?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() >= timeout {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// What an ended run shows. The exit status decides; the output counts the tests.
+fn judge(status: ExitStatus, output: &str) -> Run {
+    let tally = Tally::of(output);
+    if status.success() {
+        Run::Passed(tally.passed)
+    } else if tally.failed > 0 {
+        Run::Failed("fails".to_owned())
+    } else {
+        // No closing line: an abort, a stack overflow, a segmentation fault.
+        Run::Failed(format!("dies ({status})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    #[test]
+    fn a_hang_is_ended_at_the_limit() {
+        let limit = Duration::from_millis(50);
+        assert!(wait(&mut sh("exec sleep 60"), limit).unwrap().is_none());
+        assert!(
+            wait(&mut sh("exit 0"), Duration::from_secs(30))
+                .unwrap()
+                .unwrap()
+                .success()
+        );
+    }
+
+    #[test]
+    fn failing_is_told_from_dying_and_passing() {
+        let failed = "test result: FAILED. 0 passed; 1 failed; 0 ignored";
+        let limit = Duration::from_secs(30);
+        let bad = wait(&mut sh("exit 101"), limit).unwrap().unwrap();
+        let good = wait(&mut sh("exit 0"), limit).unwrap().unwrap();
+        assert!(matches!(judge(bad, failed), Run::Failed(how) if how == "fails"));
+        assert!(matches!(judge(bad, "running 1 test"), Run::Failed(how) if how.contains("dies")));
+        assert!(matches!(
+            judge(good, "test result: ok. 0 passed; 0 failed"),
+            Run::Passed(0)
+        ));
+    }
+
+    #[test]
+    fn binary_is_the_named_target() {
+        let message = |kind: &str, name: &str, test: bool| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/t/p/Cargo.toml","target":{{"kind":["{kind}"],"name":"{name}"}},"profile":{{"test":{test}}},"executable":"/t/{kind}-{name}"}}"#
+            )
+        };
+        let messages = [
+            "not json".to_owned(),
+            message("bin", "tool", false),
+            message("test", "model", true),
+            message("test", "loom", true),
+            message("lib", "gc_mark", true),
+        ]
+        .join("\n");
+        let path = |test: &str| binary(&messages, test).unwrap().path;
+        assert_eq!(path("loom"), Path::new("/t/test-loom"));
+        assert_eq!(path("lib"), Path::new("/t/lib-gc_mark"));
+        assert_eq!(binary(&messages, "loom").unwrap().folder, Path::new("/t/p"));
+        assert!(binary(&messages, "absent").is_none());
+    }
+}

@@ -1,0 +1,82 @@
+//! The tasks that are one cargo command with the flags that the project agreed on.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::cargo::{cargo, pass, tee};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// Builds and runs the demo, and hands on its exit code.
+pub(crate) fn demo(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
+    let status = cargo(workspace)
+        .args([
+            "run",
+            "--release",
+            "-p",
+            "runtime",
+            "--example",
+            "demo",
+            "--",
+        ])
+        .args(args)
+        .status()
+        .context("cannot start cargo")?;
+    // No code: a signal ended it.
+    let code = status
+        .code()
+        .map_or(1, |code| u8::try_from(code).unwrap_or(1));
+    Ok(ExitCode::from(code))
+}
+
+/// Runs every test of the workspace: unit, integration, doc; examples are built.
+pub(crate) fn test(workspace: &Workspace, args: &[String]) -> Result<String> {
+    let mut tally = Tally::default();
+    let mut command = cargo(workspace);
+    command.args(["test", "--workspace"]).args(args);
+    tee(&mut command, |line| tally.add(line))?;
+    Ok(format!("{} tests", tally.passed))
+}
+
+/// Builds the documentation of every package, every warning an error.
+pub(crate) fn doc(workspace: &Workspace) -> Result<String> {
+    let mut command = cargo(workspace);
+    command
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["doc", "--workspace", "--no-deps"]);
+    pass(&mut command)?;
+    Ok("no warning".to_owned())
+}
+
+/// Checks that rustfmt would change nothing.
+pub(crate) fn format(workspace: &Workspace) -> Result<String> {
+    pass(cargo(workspace).args(["fmt", "--all", "--check"]))?;
+    Ok("formatted".to_owned())
+}
+
+/// Runs clippy over every target, every warning an error.
+pub(crate) fn clippy(workspace: &Workspace) -> Result<String> {
+    let mut command = cargo(workspace);
+    command.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    pass(&mut command)?;
+    Ok("no warning".to_owned())
+}
+
+/// Runs the benches beside rivals.
+pub(crate) fn bench(workspace: &Workspace, name: Option<&str>) -> Result<String> {
+    let mut command = cargo(workspace);
+    command.args(["bench", "-p", "peers"]);
+    if let Some(name) = name {
+        command.args(["--bench", name]);
+    }
+    pass(&mut command)?;
+    Ok("benches ran".to_owned())
+}
