@@ -70,7 +70,7 @@ impl Stage {
     /// What a mutator does inside.
     fn look(&self, state: &State<u32>) {
         // SAFETY: inside through this state; loom checks that it is.
-        unsafe { state.with_local(|local| *local += 1) };
+        unsafe { *state.local() += 1 };
         self.heap.with(|_| ());
     }
 
@@ -92,7 +92,7 @@ impl Stage {
         self.world.for_each(|state| {
             seen += 1;
             // SAFETY: the world is stopped; loom checks that it is.
-            unsafe { state.with_local(|local| *local += COLLECTED) };
+            unsafe { *state.local() += COLLECTED };
         });
         self.world.resume();
         seen
@@ -101,7 +101,7 @@ impl Stage {
     /// The local of a mutator that nobody uses any more.
     fn local(state: &State<u32>) -> u32 {
         // SAFETY: every thread but this one is joined.
-        unsafe { state.with_local(|local| *local) }
+        unsafe { *state.local() }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{CLAIMED, Content, INFO, SWEPT, UNSWEPT, birth, class, model, spans};
 use crate::central::Central;
 use crate::span::Spans;
 use loom::thread;
+use std::iter;
 use std::sync::Arc;
 
 /// The spans of one central, or two.
@@ -15,16 +16,21 @@ struct Lists {
 }
 
 impl Lists {
-    /// Three swept spans that central 0 offers.
-    fn new() -> Arc<Lists> {
-        let lists = Lists {
+    /// Two centrals, and no span.
+    fn empty() -> Lists {
+        Lists {
             spans: spans(3),
             centrals: [0, 1].map(|index| Central::new(&INFO, class(), index)),
             contents: Default::default(),
-        };
+        }
+    }
+
+    /// Three swept spans that central 0 offers.
+    fn new() -> Arc<Lists> {
+        let lists = Lists::empty();
         for span in 0..3 {
             lists.spans.birth(span, birth(0));
-            lists.centrals[0].add(&lists.spans, span);
+            lists.centrals[0].add(&lists.spans, iter::once(span));
             lists.spans.disown(span);
         }
         assert_eq!(
@@ -66,7 +72,7 @@ impl Lists {
     /// All that are still to be had of a central.
     fn drain(&self, central: usize) -> Vec<u32> {
         self.centrals[central].check_invariants(&self.spans);
-        std::iter::from_fn(|| self.take(central)).collect()
+        iter::from_fn(|| self.take(central)).collect()
     }
 }
 
@@ -112,7 +118,7 @@ fn central_and_death() {
                 lists.free(0);
                 lists.spans.birth(0, birth(1));
                 lists.contents[0].touch();
-                lists.centrals[1].add(&lists.spans, 0);
+                lists.centrals[1].add(&lists.spans, iter::once(0));
                 lists.spans.disown(0);
             }
         });
@@ -126,5 +132,37 @@ fn central_and_death() {
         assert_eq!(lists.drain(1), [], "the newborn was no candidate");
         lists.centrals[1].rewind();
         assert_eq!(lists.drain(1), [0]);
+    });
+}
+
+/// An allocator makes three spans at once and keeps the first, while another looks for one: it
+/// gets what is given up, filled in, and never the first.
+///
+/// Kills: `batch-keeps-all`, `batch-gives-all`, `batch-without-positions`.
+#[test]
+fn central_and_batch() {
+    model("central_and_batch", || {
+        let lists = Arc::new(Lists::empty());
+        let maker = thread::spawn({
+            let lists = lists.clone();
+            move || {
+                for span in 0..3 {
+                    lists.spans.birth(span, birth(0));
+                    lists.contents[span as usize].touch();
+                }
+                lists.centrals[0].add(&lists.spans, 0..3);
+                lists.contents[0].touch();
+            }
+        });
+        let mut held: Vec<u32> = lists.take(0).into_iter().collect();
+        maker.join().unwrap();
+        held.extend(lists.drain(0));
+        held.sort_unstable();
+        assert_eq!(
+            held,
+            [1, 2],
+            "what its maker does not keep is to be had, once"
+        );
+        assert!(!lists.spans.own(0, 0), "the first is its maker's");
     });
 }
