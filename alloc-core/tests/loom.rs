@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use alloc_core::{
-    HUGE_PAGE_BYTES, PAGE_BYTES, PageHeap, PageRun, PageSource, PageState, SourceCall, SourceError,
+    HUGE_PAGE_BYTES, PAGE_BYTES, PageHeap, PageRun, PageSource, PageState, Reach, SourceCall,
+    SourceError,
 };
 use loom::cell::UnsafeCell;
 
@@ -204,7 +205,7 @@ fn page_release_against_alloc() {
         let model = Model::new(1, 0);
         let other = Arc::clone(&model);
         let releaser = loom::thread::spawn(move || {
-            other.heap.release(PAGE_BYTES);
+            other.heap.release(PAGE_BYTES, Reach::Whole);
         });
         let run = model.own(1);
         model.disown(run);
@@ -222,7 +223,7 @@ fn page_release_of_a_batch_that_is_split() {
         let model = Model::new(3, 0);
         let other = Arc::clone(&model);
         let releaser = loom::thread::spawn(move || {
-            other.heap.release(3 * PAGE_BYTES);
+            other.heap.release(3 * PAGE_BYTES, Reach::Whole);
         });
         let first = model.own(1);
         let second = model.own(1);
@@ -245,7 +246,7 @@ fn page_commit_that_fails_against_release() {
         model.oracle.commit_fails.store(true, Ordering::Relaxed);
         let other = Arc::clone(&model);
         let releaser = loom::thread::spawn(move || {
-            other.heap.release(2 * PAGE_BYTES);
+            other.heap.release(2 * PAGE_BYTES, Reach::Whole);
         });
         assert!(model.heap.alloc(2).is_err(), "the commit fails");
         let run = model.own(2);
