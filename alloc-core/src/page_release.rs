@@ -6,8 +6,8 @@
 //! can get it; the table in `page_heap` has the states and the argument.
 //!
 //! From the highest address down, because allocation fills from the lowest up: what is high is the
-//! least likely to be needed again soon. Where memory is huge, whole blocks first; `page_reach` says
-//! which pages go, and what is advised for a block that breaks or mends.
+//! least likely to be needed again soon. Where memory is huge, whole blocks first; `page_reach`
+//! says which pages go, and what is advised for a block that breaks or mends.
 //!
 //! When and how much is not decided here, nor whether blocks may break: that is a policy, and
 //! belongs to the caller.
