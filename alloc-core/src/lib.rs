@@ -7,6 +7,7 @@ mod page_alloc;
 mod page_bits;
 mod page_error;
 mod page_heap;
+mod page_reach;
 mod page_release;
 mod page_tree;
 mod pages;
@@ -35,6 +36,7 @@ pub use os::{FakeRegion, FakeSource, Mmap, MmapRegion, PageSource, SourceCall, S
 pub use page_alloc::PageAlloc;
 pub use page_error::{Exhausted, ReserveError};
 pub use page_heap::PageHeap;
+pub use page_reach::{Effect, Outgoing, Reach};
 pub use pages::{
     HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
     Taken,

@@ -21,21 +21,22 @@
 //! protection against releasing memory that is allocated. The released bit is kept until the call
 //! has succeeded, so that a failure can be undone exactly.
 //!
-//! Memory is released in units: single pages where memory is made of small ones, whole blocks of
-//! 2 MiB where it is made of huge ones, because one small release there destroys the huge page for
-//! little gain (measured: 12 µs for 8 KiB, and 30 times the price per byte). A unit is released
-//! when all of it is free and some of it is retained.
+//! The last three, and the choice of what goes, are in `page_reach`.
 
 use crate::page_bits::{CHUNK_PAGES, ChunkBits};
+use crate::page_reach::Reaches;
 use crate::page_tree::{Found, Summary, SummaryTree};
 use crate::pages::{HUGE_PAGES, PageCounts, PageRun, PageState, Taken};
 
 /// The bits of 512 pages.
 #[derive(Clone, Copy, Debug)]
-struct Chunk {
-    in_use: ChunkBits,
-    released: ChunkBits,
+pub(crate) struct Chunk {
+    pub(crate) in_use: ChunkBits,
+    pub(crate) released: ChunkBits,
 }
+
+/// Blocks of a huge page in a chunk.
+const CHUNK_BLOCKS: usize = (CHUNK_PAGES / HUGE_PAGES) as usize;
 
 /// The free pages of a range, single-threaded and without memory.
 ///
@@ -50,23 +51,25 @@ struct Chunk {
 /// ```
 #[derive(Debug)]
 pub struct PageAlloc {
-    chunks: Vec<Chunk>,
+    pub(crate) chunks: Vec<Chunk>,
     chunks_max: usize,
     /// Free runs: the clear runs of `in_use`.
-    tree: SummaryTree,
+    pub(crate) tree: SummaryTree,
     in_use: u32,
-    released: u32,
-    releasing: u32,
-    /// No unit at or above this page can be released. A multiple of a huge page.
-    release_below: u32,
+    pub(crate) released: u32,
+    pub(crate) releasing: u32,
+    /// A block: whether it was huge, and was released in pieces.
+    pub(crate) broken: Vec<bool>,
+    /// For each reach the page at and above which nothing can be released by it.
+    pub(crate) release_below: Reaches<u32>,
     /// Pages in a unit of release where memory is made of small pages.
-    granule: u32,
+    pub(crate) granule: u32,
     /// From this page on, memory is made of huge pages. A multiple of a chunk.
-    huge_from: u32,
+    pub(crate) huge_from: u32,
 }
 
 /// The chunks a run touches: index, first page in it, and number of pages in it.
-fn pieces(run: PageRun) -> impl Iterator<Item = (usize, u32, u32)> {
+pub(crate) fn pieces(run: PageRun) -> impl Iterator<Item = (usize, u32, u32)> {
     let chunks = run.start / CHUNK_PAGES..run.end().div_ceil(CHUNK_PAGES);
     chunks.map(move |chunk| {
         let base = chunk * CHUNK_PAGES;
@@ -85,8 +88,8 @@ impl PageAlloc {
 
     /// No pages, with room for `pages_max`, rounded down to whole chunks of 512.
     ///
-    /// Reserves all the memory it will ever need, two bits and a quarter a page, without touching
-    /// it.
+    /// Reserves all the memory it will ever need, less than two and a half bits a page, without
+    /// touching it.
     ///
     /// # Panics
     ///
@@ -105,7 +108,8 @@ impl PageAlloc {
             in_use: 0,
             released: 0,
             releasing: 0,
-            release_below: 0,
+            broken: Vec::with_capacity(chunks_max * CHUNK_BLOCKS),
+            release_below: Reaches::default(),
             granule: 1,
             huge_from: u32::MAX,
         }
@@ -127,11 +131,11 @@ impl PageAlloc {
         self.huge_from = huge_from
             .checked_next_multiple_of(CHUNK_PAGES)
             .unwrap_or(u32::MAX);
-        self.release_below = self.grown();
+        self.release_below = Reaches::all_at(self.grown());
     }
 
     /// The pages it has grown to.
-    fn grown(&self) -> u32 {
+    pub(crate) fn grown(&self) -> u32 {
         self.chunks.len() as u32 * CHUNK_PAGES
     }
 
@@ -181,6 +185,7 @@ impl PageAlloc {
                 released: ChunkBits::ALL,
             });
             self.tree.push(Summary::all_free(CHUNK_PAGES));
+            self.broken.extend([false; CHUNK_BLOCKS]);
         }
         let count = chunks as u32 * CHUNK_PAGES;
         self.released += count;
@@ -264,112 +269,27 @@ impl PageAlloc {
         self.released += self.count_released(run);
         self.in_use -= run.count;
         self.mark_free(run);
-        self.raise_release_cursor(run);
+        self.raise_release_cursors(run);
     }
 
-    /// Takes the highest run that can be released, at most `pages_max` pages of it (rounded up to a
-    /// unit) and at most a chunk. Nobody else gets it until it is put back.
-    ///
-    /// Linear in the chunks above the run, but each is looked at once between two frees above it.
-    pub fn take_for_release(&mut self, pages_max: u32) -> Option<PageRun> {
-        if pages_max == 0 {
-            return None;
-        }
-        while self.release_below > 0 {
-            let chunk = (self.release_below - 1) / CHUNK_PAGES;
-            let base = chunk * CHUNK_PAGES;
-            if let Some(run) = self.highest_releasable(base, self.release_below - base, pages_max) {
-                self.mark_in_use(run);
-                self.releasing += run.count;
-                self.release_below = run.start;
-                return Some(run);
-            }
-            self.release_below = base;
-        }
-        None
-    }
-
-    /// The highest releasable run of the chunk at page `base`, among its first `below` pages.
-    fn highest_releasable(&self, base: u32, below: u32, pages_max: u32) -> Option<PageRun> {
-        let index = (base / CHUNK_PAGES) as usize;
-        let unit = if base < self.huge_from {
-            self.granule
-        } else {
-            HUGE_PAGES
-        };
-        // The summaries lie side by side: most chunks are passed over without loading their bits.
-        let chunk = &self.chunks[index];
-        if self.tree.chunk(index).max < unit || !chunk.in_use.any_clear_in_both(&chunk.released) {
-            return None;
-        }
-        let releasable = |at: u32| {
-            chunk.in_use.count_set(at, unit) == 0 && chunk.released.count_set(at, unit) < unit
-        };
-        let mut starts = (0..below / unit).rev().map(|index| index * unit);
-        let last = starts.find(|&at| releasable(at))?;
-        let units_max = pages_max.div_ceil(unit) as usize;
-        let more = starts.take(units_max - 1).take_while(|&at| releasable(at));
-        let first = more.last().unwrap_or(last);
-        Some(PageRun {
-            start: base + first,
-            count: last + unit - first,
-        })
-    }
-
-    /// Puts a run back that was taken for release, and that the operating system now has. Returns
-    /// how many of its pages were retained before.
-    ///
-    /// # Panics
-    ///
-    /// If the run was not taken.
-    pub fn put_back_released(&mut self, run: PageRun) -> u32 {
-        self.assert_releasing(run);
-        let newly = run.count - self.count_released(run);
-        for (chunk, start, count) in pieces(run) {
-            self.chunks[chunk].released.set(start, count);
-        }
-        self.released += newly;
-        self.releasing -= run.count;
-        self.mark_free(run);
-        newly
-    }
-
-    /// Puts a run back that was taken for release, but that the operating system refused.
-    ///
-    /// # Panics
-    ///
-    /// If the run was not taken.
-    pub fn put_back_retained(&mut self, run: PageRun) {
-        self.assert_releasing(run);
-        self.releasing -= run.count;
-        self.mark_free(run);
-        self.raise_release_cursor(run);
-    }
-
-    fn count_released(&self, run: PageRun) -> u32 {
+    pub(crate) fn count_released(&self, run: PageRun) -> u32 {
         pieces(run)
             .map(|(chunk, start, count)| self.chunks[chunk].released.count_set(start, count))
             .sum()
     }
 
-    fn mark_in_use(&mut self, run: PageRun) {
+    pub(crate) fn mark_in_use(&mut self, run: PageRun) {
         for (chunk, start, count) in pieces(run) {
             self.chunks[chunk].in_use.set(start, count);
         }
         self.update_summaries(run);
     }
 
-    fn mark_free(&mut self, run: PageRun) {
+    pub(crate) fn mark_free(&mut self, run: PageRun) {
         for (chunk, start, count) in pieces(run) {
             self.chunks[chunk].in_use.clear(start, count);
         }
         self.update_summaries(run);
-    }
-
-    /// A run is retained now: the units it touches may have become whole by it.
-    fn raise_release_cursor(&mut self, run: PageRun) {
-        let unit_end = run.end().next_multiple_of(HUGE_PAGES);
-        self.release_below = self.release_below.max(unit_end);
     }
 
     fn update_summaries(&mut self, run: PageRun) {
@@ -380,7 +300,7 @@ impl PageAlloc {
         });
     }
 
-    fn assert_in_use(&self, run: PageRun, verb: &str) {
+    pub(crate) fn assert_in_use(&self, run: PageRun, verb: &str) {
         let end = run.start.checked_add(run.count);
         assert!(
             run.count > 0 && end.is_some_and(|end| end <= self.grown()),
@@ -395,14 +315,6 @@ impl PageAlloc {
                 chunk as u32 * CHUNK_PAGES + free.unwrap_or_default()
             );
         }
-    }
-
-    fn assert_releasing(&self, run: PageRun) {
-        self.assert_in_use(run, "put back");
-        assert!(
-            run.count <= self.releasing,
-            "{run:?} was put back, but was not taken for release"
-        );
     }
 
     /// Recomputes every summary and every count from the bits, and compares. O(pages).
@@ -432,7 +344,6 @@ impl PageAlloc {
         assert!(released.contains(&counts.released), "released {counts:?}");
         let retained = free_retained..=free_retained + counts.releasing;
         assert!(retained.contains(&counts.retained), "retained {counts:?}");
-        assert!(self.release_below.is_multiple_of(self.granule));
-        assert!(self.release_below <= counts.grown, "release cursor");
+        self.check_release();
     }
 }

@@ -26,7 +26,8 @@
 //! The other direction is in `page_release`.
 //!
 //! Huge pages: a heap that stays below 16 MiB is left alone, so that it stays small. What it grows
-//! to beyond that is advised huge, step by step, and is released by whole huge pages from then on.
+//! to beyond that is advised huge, step by step, and is released by whole huge pages from then on,
+//! or in pieces where few pages are in use, as far as the caller's [`Reach`](crate::Reach) goes.
 
 use std::ptr::NonNull;
 
@@ -43,7 +44,11 @@ use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 const GROWTH_BYTES: usize = (PageAlloc::GROWTH_PAGES as usize) << PAGE_SHIFT;
 
 /// Where huge pages begin: the first 16 MiB of a heap are of small ones.
-const HUGE_FROM_PAGES: u32 = 8 * HUGE_PAGES;
+const HUGE_FROM_PAGES: u32 = if cfg!(heapwright_loom) {
+    PageAlloc::GROWTH_PAGES
+} else {
+    8 * HUGE_PAGES
+};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -51,12 +56,14 @@ pub(crate) struct State {
     limit_bytes: usize,
     pub(crate) releases: u64,
     pub(crate) releases_refused: u64,
+    pub(crate) blocks_broken: u64,
+    pub(crate) blocks_mended: u64,
 }
 
 /// A heap's reserved range and its free pages. All methods may be called from any thread.
 ///
 /// ```
-/// use alloc_core::{Mmap, PAGE_BYTES, PageHeap};
+/// use alloc_core::{Mmap, PAGE_BYTES, PageHeap, Reach};
 ///
 /// let heap = PageHeap::new(Mmap::new(), 1 << 30, 4 << 20, |heap_bytes| heap_bytes / 64)?;
 /// let run = heap.alloc(2)?;
@@ -66,7 +73,7 @@ pub(crate) struct State {
 /// // SAFETY: the run came from this heap, and nothing uses it any more.
 /// unsafe { heap.free(run) };
 /// assert_eq!(heap.stats().retained_bytes, 2 * PAGE_BYTES);
-/// heap.release(usize::MAX);
+/// heap.release(usize::MAX, Reach::Whole);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -146,6 +153,8 @@ impl<S: PageSource> PageHeap<S> {
                             limit_bytes: usize::MAX,
                             releases: 0,
                             releases_refused: 0,
+                            blocks_broken: 0,
+                            blocks_mended: 0,
                         }),
                         put_back: Condvar::new(),
                     });
@@ -391,6 +400,8 @@ impl<S: PageSource> PageHeap<S> {
             limit_bytes: state.limit_bytes,
             releases: state.releases,
             releases_refused: state.releases_refused,
+            blocks_broken: state.blocks_broken,
+            blocks_mended: state.blocks_mended,
         }
     }
 
@@ -402,6 +413,11 @@ impl<S: PageSource> PageHeap<S> {
     /// What a page is, at this moment.
     pub fn page_state(&self, page: u32) -> PageState {
         self.state().pages.state(page)
+    }
+
+    /// Whether a page lies in a block that was huge and was released in pieces since.
+    pub fn is_broken(&self, page: u32) -> bool {
+        self.state().pages.is_broken(page)
     }
 
     /// Recomputes everything that is known about the pages, and compares. O(pages).

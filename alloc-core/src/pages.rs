@@ -114,4 +114,8 @@ pub struct PageStats {
     pub releases: u64,
     /// Calls to give memory back that the source refused.
     pub releases_refused: u64,
+    /// Blocks of 2 MiB that were broken: released in pieces, so that they lost their huge page.
+    pub blocks_broken: u64,
+    /// Broken blocks that were released as a whole later, and may have a huge page again.
+    pub blocks_mended: u64,
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use alloc_core::{
-    HUGE_PAGE_BYTES, PAGE_BYTES, PageHeap, PageRun, PageSource, PageState, SourceCall, SourceError,
+    HUGE_PAGE_BYTES, PAGE_BYTES, PageHeap, PageRun, PageSource, PageState, Reach, SourceCall,
+    SourceError,
 };
 use loom::cell::UnsafeCell;
 
@@ -44,10 +45,13 @@ struct Truth {
     owned: bool,
 }
 
-/// The last pages of the heap; those before belong to the model's filler.
+/// The pages that a model is about; those before belong to its filler, those behind to nobody.
 struct Oracle {
     first: u32,
     pages: Vec<UnsafeCell<Truth>>,
+    /// What was advised last for the block that the pages lie in: small pages, or huge ones. A
+    /// cell, so that nobody may give advice for the block at the same time as another.
+    is_small: UnsafeCell<bool>,
     /// A step inside each call of the source, so that what overlaps with it is explored.
     inside: loom::sync::atomic::AtomicUsize,
     commit_fails: AtomicBool,
@@ -70,9 +74,22 @@ impl Oracle {
     /// Looks at the pages of a range of bytes.
     fn each(&self, offset: usize, bytes: usize, mut look: impl FnMut(&mut Truth)) {
         let pages = offset / PAGE_BYTES..(offset + bytes) / PAGE_BYTES;
-        for page in pages.start.max(self.first as usize)..pages.end {
+        let known = self.first as usize..self.first as usize + self.pages.len();
+        for page in pages.start.max(known.start)..pages.end.min(known.end) {
             self.look(page as u32, &mut look);
         }
+    }
+
+    fn advise(&self, offset: usize, is_small: bool) {
+        if offset / HUGE_PAGE_BYTES != self.first as usize * PAGE_BYTES / HUGE_PAGE_BYTES {
+            return;
+        }
+        self.inside
+            .fetch_add(1, loom::sync::atomic::Ordering::Relaxed);
+        self.is_small.with_mut(|advice| {
+            // SAFETY: loom fails the model if the access is not exclusive.
+            unsafe { *advice = is_small };
+        });
     }
 }
 
@@ -121,7 +138,13 @@ unsafe impl PageSource for ModelSource {
         Ok(())
     }
 
-    fn advise_huge(&self, (): &(), _offset: usize, _bytes: usize) -> Result<(), SourceError> {
+    fn advise_huge(&self, (): &(), offset: usize, _bytes: usize) -> Result<(), SourceError> {
+        self.0.advise(offset, false);
+        Ok(())
+    }
+
+    fn advise_small(&self, (): &(), offset: usize, _bytes: usize) -> Result<(), SourceError> {
+        self.0.advise(offset, true);
         Ok(())
     }
 }
@@ -135,14 +158,21 @@ impl Model {
     /// A heap that is full but for its last `retained + released` pages, in that order.
     fn new(retained: u32, released: u32) -> Arc<Self> {
         let first = HEAP_PAGES - retained - released;
-        let cells = (first..HEAP_PAGES).map(|_| UnsafeCell::new(Truth::default()));
+        Self::build(HEAP_PAGES, first, HEAP_PAGES - first, retained)
+    }
+
+    /// A heap of `pages`, whose first `first` are the filler's, and of whose others the model is
+    /// about `count`, of which `retained` are retained.
+    fn build(pages: u32, first: u32, count: u32, retained: u32) -> Arc<Self> {
+        let cells = (0..count).map(|_| UnsafeCell::new(Truth::default()));
         let oracle = Arc::new(Oracle {
             first,
             pages: cells.collect(),
+            is_small: UnsafeCell::new(false),
             inside: loom::sync::atomic::AtomicUsize::new(0),
             commit_fails: AtomicBool::new(false),
         });
-        let bytes = HEAP_PAGES as usize * PAGE_BYTES;
+        let bytes = pages as usize * PAGE_BYTES;
         let heap = PageHeap::new(ModelSource(Arc::clone(&oracle)), bytes, bytes, |_| 0);
         let heap = heap.expect("the source accepts");
         let model = Model { oracle, heap };
@@ -180,7 +210,7 @@ impl Model {
     fn check(&self) {
         self.heap.check_invariants();
         assert_eq!(self.heap.counts().releasing, 0);
-        for page in self.oracle.first..HEAP_PAGES {
+        for page in (self.oracle.first..).take(self.oracle.pages.len()) {
             let truth = self.oracle.look(page, |truth| *truth);
             let expected = match (truth.owned, truth.resident) {
                 (true, _) => PageState::InUse,
@@ -204,7 +234,7 @@ fn page_release_against_alloc() {
         let model = Model::new(1, 0);
         let other = Arc::clone(&model);
         let releaser = loom::thread::spawn(move || {
-            other.heap.release(PAGE_BYTES);
+            other.heap.release(PAGE_BYTES, Reach::Whole);
         });
         let run = model.own(1);
         model.disown(run);
@@ -222,7 +252,7 @@ fn page_release_of_a_batch_that_is_split() {
         let model = Model::new(3, 0);
         let other = Arc::clone(&model);
         let releaser = loom::thread::spawn(move || {
-            other.heap.release(3 * PAGE_BYTES);
+            other.heap.release(3 * PAGE_BYTES, Reach::Whole);
         });
         let first = model.own(1);
         let second = model.own(1);
@@ -245,12 +275,43 @@ fn page_commit_that_fails_against_release() {
         model.oracle.commit_fails.store(true, Ordering::Relaxed);
         let other = Arc::clone(&model);
         let releaser = loom::thread::spawn(move || {
-            other.heap.release(2 * PAGE_BYTES);
+            other.heap.release(2 * PAGE_BYTES, Reach::Whole);
         });
         assert!(model.heap.alloc(2).is_err(), "the commit fails");
         let run = model.own(2);
         model.disown(run);
         releaser.join().expect("the releaser does not panic");
         model.check();
+    });
+}
+
+/// A block with a used page, a retained one, and otherwise none that were ever touched. One thread
+/// releases its free page, which breaks it; the other frees the used one, and releases what costs
+/// no huge page: a piece of the broken block, or all of it, which mends it. In the end the block is
+/// marked as broken exactly if the last advice was for small pages.
+///
+/// Kills `page-mend-of-a-piece`, `page-mend-unmarked`, `page-break-unmarked`.
+#[test]
+fn page_break_against_mend() {
+    model("page_break_against_mend", || {
+        let block = HEAP_PAGES + HEAP_PAGES / 2;
+        let model = Model::build(2 * HEAP_PAGES, block, 2, 0);
+        let used = model.own(1);
+        let retained = model.own(1);
+        assert_eq!((used.start, retained.start), (block, block + 1));
+        model.disown(retained);
+        let other = Arc::clone(&model);
+        let breaker = loom::thread::spawn(move || {
+            other.heap.release(PAGE_BYTES, Reach::Sparse);
+        });
+        model.disown(used);
+        model.heap.release(PAGE_BYTES, Reach::Whole);
+        breaker.join().expect("the breaker does not panic");
+        model.check();
+        let is_small = model.oracle.is_small.with(|advice| {
+            // SAFETY: the other thread has ended.
+            unsafe { *advice }
+        });
+        assert_eq!(model.heap.is_broken(block), is_small, "advised small pages");
     });
 }

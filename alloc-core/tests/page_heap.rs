@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloc_core::{
     Exhausted, FakeRegion, FakeSource, HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PageHeap, PageRun,
-    PageSource, PageState, SourceCall, SourceError,
+    PageSource, PageState, Reach, SourceCall, SourceError,
 };
 
 const MIB: usize = 1 << 20;
@@ -114,8 +114,12 @@ fn pages_are_committed_before_use_and_zero_after_release() {
     assert!(holds(&heap, again.run, 0xAA));
     free(&heap, again.run);
 
-    assert_eq!(heap.release(usize::MAX), 3 * PAGE_BYTES);
-    assert_eq!(heap.release(usize::MAX), 0, "nothing is left to release");
+    assert_eq!(heap.release(usize::MAX, Reach::Whole), 3 * PAGE_BYTES);
+    assert_eq!(
+        heap.release(usize::MAX, Reach::Whole),
+        0,
+        "nothing is left to release"
+    );
     assert_eq!(source.ranges(SourceCall::Release), [0..3 * PAGE_BYTES]);
     assert!((0..3).all(|page| source.is_released(page * PAGE_BYTES)));
     let taken = heap.take(4).expect("the heap is empty");
@@ -131,9 +135,9 @@ fn a_release_goes_from_the_highest_page_down_and_keeps_its_budget() {
     free(&heap, runs[3]);
     free(&heap, runs[4]);
     let page = PAGE_BYTES;
-    assert_eq!(heap.release(3 * page), 3 * page);
-    assert_eq!(heap.release(6 * page), 6 * page);
-    assert_eq!(heap.release(1), page, "rounded up to a page");
+    assert_eq!(heap.release(3 * page, Reach::Whole), 3 * page);
+    assert_eq!(heap.release(6 * page, Reach::Whole), 6 * page);
+    assert_eq!(heap.release(1, Reach::Whole), page, "rounded up to a page");
     let expected = [
         17 * page..20 * page,
         12 * page..17 * page,
@@ -156,13 +160,17 @@ fn a_refused_release_keeps_the_memory() {
     fill(&heap, run, 0x55);
     free(&heap, run);
     source.fail_nth_of(SourceCall::Release, 0);
-    assert_eq!(heap.release(usize::MAX), 0);
+    assert_eq!(heap.release(usize::MAX, Reach::Whole), 0);
     assert_eq!(heap.stats().releases_refused, 1);
     assert_eq!(heap.stats().retained_bytes, run.bytes());
     let again = heap.take(5).expect("they were put back");
     assert!(again.released_pages == 0 && holds(&heap, again.run, 0x55));
     free(&heap, again.run);
-    assert_eq!(heap.release(usize::MAX), run.bytes(), "it is tried again");
+    assert_eq!(
+        heap.release(usize::MAX, Reach::Whole),
+        run.bytes(),
+        "it is tried again"
+    );
     heap.check_invariants();
 }
 
@@ -244,7 +252,7 @@ fn a_small_heap_asks_for_no_huge_pages() {
     // Below 16 MiB any page goes; above, a huge page only whole, and a used one keeps it.
     free(&heap, step);
     free(&heap, small);
-    assert_eq!(heap.release(usize::MAX), 16 * MIB);
+    assert_eq!(heap.release(usize::MAX, Reach::Whole), 16 * MIB);
     assert_eq!(heap.page_state(quarter), PageState::Retained);
     assert_eq!(heap.page_state(quarter + 1), PageState::InUse);
     free(
@@ -256,7 +264,7 @@ fn a_small_heap_asks_for_no_huge_pages() {
     );
     let calls = source.calls(SourceCall::Release);
     assert_eq!(
-        heap.release(1),
+        heap.release(1, Reach::Whole),
         2 * PAGE_BYTES,
         "its two pages that were retained"
     );
@@ -287,7 +295,7 @@ fn without_huge_pages_memory_goes_by_small_ones() {
             count: 5,
         },
     );
-    assert_eq!(heap.release(usize::MAX), 5 * PAGE_BYTES);
+    assert_eq!(heap.release(usize::MAX, Reach::Whole), 5 * PAGE_BYTES);
     free(
         &heap,
         PageRun {
@@ -332,7 +340,8 @@ fn scenario(heap: &PageHeap<FakeSource>) -> usize {
             }
         }
         if step % 5 == 4 {
-            heap.release(40 * PAGE_BYTES);
+            let reach = [Reach::All, Reach::Whole, Reach::Sparse][step as usize % 3];
+            heap.release(40 * PAGE_BYTES, reach);
         }
         let pages: u32 = owned.iter().map(|(run, _)| run.count).sum();
         assert_eq!(heap.counts().in_use, pages);
@@ -342,7 +351,28 @@ fn scenario(heap: &PageHeap<FakeSource>) -> usize {
         assert!(holds(heap, run, byte));
         free(heap, run);
     }
+    break_and_mend(heap);
     failures
+}
+
+/// Where the heap reaches that far: leaves one page of a block beyond 16 MiB in use, so that it
+/// breaks, and then none, so that it mends.
+fn break_and_mend(heap: &PageHeap<FakeSource>) {
+    let (block, count) = (9 * HUGE_PAGES, 10 * HUGE_PAGES);
+    let Ok(taken) = heap.take(count) else {
+        return;
+    };
+    assert_eq!(taken.run, PageRun { start: 0, count });
+    let page = |start, count| PageRun { start, count };
+    fill(heap, page(block, 1), 0x77);
+    free(heap, page(0, block));
+    free(heap, page(block + 1, HUGE_PAGES - 1));
+    heap.release(usize::MAX, Reach::Sparse);
+    heap.check_invariants();
+    assert!(holds(heap, page(block, 1), 0x77));
+    free(heap, page(block, 1));
+    heap.release(usize::MAX, Reach::Whole);
+    heap.check_invariants();
 }
 
 #[test]
@@ -355,13 +385,14 @@ fn every_call_of_the_source_may_fail() {
     drop(heap);
     let calls = source.calls_total();
     assert!(source.calls(SourceCall::Commit) > 10 && source.calls(SourceCall::Release) > 10);
+    assert!(source.calls(SourceCall::AdviseSmall) > 0, "no block broke");
     for n in 0..calls {
         let source = FakeSource::new();
         source.fail_nth(n);
         let heap = build(&source).expect("half of it is accepted");
         scenario(&heap);
         source.heal();
-        heap.release(usize::MAX);
+        heap.release(usize::MAX, Reach::Whole);
         assert_eq!(heap.stats().in_use_bytes, 0);
         let all = (heap.heap_bytes() / PAGE_BYTES) as u32;
         let run = heap.alloc(all).expect("nothing was lost");
@@ -427,8 +458,10 @@ fn a_source_that_panics_loses_no_page() {
     assert_eq!(heap.stats().in_use_bytes, run.bytes());
     free(&heap, run);
     armed.store(true, Ordering::Relaxed);
-    panics(&heap, &|heap| assert_eq!(heap.release(usize::MAX), 0));
+    panics(&heap, &|heap| {
+        assert_eq!(heap.release(usize::MAX, Reach::Whole), 0)
+    });
     assert_eq!(heap.stats().retained_bytes, run.bytes());
-    assert_eq!(heap.release(usize::MAX), run.bytes());
+    assert_eq!(heap.release(usize::MAX, Reach::Whole), run.bytes());
     assert_eq!(heap.alloc(512).map(|run| run.count), Ok(512));
 }

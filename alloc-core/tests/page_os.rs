@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use alloc_core::{Mmap, PAGE_BYTES, PageHeap, PageRun};
+use alloc_core::{Mmap, PAGE_BYTES, PageHeap, PageRun, Reach};
 
 const MIB: usize = 1 << 20;
 
@@ -73,7 +73,7 @@ mod residency {
             // SAFETY: the test owns the page and uses it no more.
             unsafe { heap.free(page(start)) };
         }
-        assert_eq!(heap.release(usize::MAX), run.bytes() / 2);
+        assert_eq!(heap.release(usize::MAX, Reach::Whole), run.bytes() / 2);
         assert_eq!(resident_bytes(&heap, run), run.bytes() / 2);
         let words_a_page = PAGE_BYTES as u64 / 8;
         for start in (1..run.count).step_by(2) {
@@ -106,7 +106,7 @@ mod residency {
         // SAFETY: the test owns the pages and uses them no more.
         unsafe { heap.free(end) };
         let before = resident_bytes(&heap, run);
-        let released = heap.release(usize::MAX);
+        let released = heap.release(usize::MAX, Reach::Whole);
         let without_huge_pages = heap.stats().retained_bytes == 0;
         let expected = if without_huge_pages {
             end.bytes()
@@ -120,6 +120,79 @@ mod residency {
             ..run
         };
         assert!(is_whole(&heap, kept, 2));
+        heap.check_invariants();
+    }
+
+    /// Bytes in huge pages, and whether small ones are advised, over the mappings that a run
+    /// touches: what the kernel says in `smaps`.
+    fn huge_bytes(heap: &PageHeap<Mmap>, run: PageRun) -> (usize, bool) {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("one's own mappings");
+        let from = heap.address(run).addr().get();
+        let (mut touches, mut huge, mut small) = (false, 0, false);
+        for line in smaps.lines() {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            let bounds = first.split_once('-').and_then(|(start, end)| {
+                let parse = |word| usize::from_str_radix(word, 16).ok();
+                parse(start).zip(parse(end))
+            });
+            if let Some((start, end)) = bounds {
+                touches = start < from + run.bytes() && from < end;
+            } else if touches && first == "AnonHugePages:" {
+                let kib: usize = words
+                    .next()
+                    .and_then(|word| word.parse().ok())
+                    .expect("KiB");
+                huge += kib << 10;
+            } else if touches && first == "VmFlags:" {
+                small |= words.any(|flag| flag == "nh");
+            }
+        }
+        (huge, small)
+    }
+
+    #[test]
+    fn sparse_huge_pages_break_give_their_free_pages_back_and_mend() {
+        let heap = PageHeap::new(Mmap::new(), 64 * MIB, 64 * MIB, |_| 0).expect("64 MiB");
+        let run = heap.alloc((32 * MIB / PAGE_BYTES) as u32).expect("32 MiB");
+        write(&heap, run, 4);
+        let upper = PageRun {
+            start: run.count / 2,
+            count: run.count / 2,
+        };
+        if huge_bytes(&heap, upper) != (upper.bytes(), false) {
+            println!("skipped: the system gave no huge pages");
+            return;
+        }
+        // One page of eight stays in use.
+        let page = |start| PageRun { start, count: 1 };
+        for start in (upper.start..upper.end()).filter(|start| start % 8 != 3) {
+            // SAFETY: the test owns the page and uses it no more.
+            unsafe { heap.free(page(start)) };
+        }
+        assert_eq!(heap.release(usize::MAX, Reach::Whole), 0);
+        assert_eq!(huge_bytes(&heap, upper), (upper.bytes(), false));
+        assert_eq!(
+            heap.release(usize::MAX, Reach::Sparse),
+            upper.bytes() / 8 * 7
+        );
+        assert_eq!(resident_bytes(&heap, upper), upper.bytes() / 8);
+        assert_eq!(huge_bytes(&heap, upper), (0, true));
+        for start in (upper.start + 3..upper.end()).step_by(8) {
+            let first = u64::from(start) * (PAGE_BYTES as u64 / 8);
+            let kept = with_words(&heap, page(start), |words| {
+                words.iter().zip(first..).all(|(word, at)| *word == 4 ^ at)
+            });
+            assert!(kept, "page {start} lost its content");
+            // SAFETY: as above.
+            unsafe { heap.free(page(start)) };
+        }
+        assert_eq!(heap.release(usize::MAX, Reach::Whole), upper.bytes() / 8);
+        assert_eq!(resident_bytes(&heap, upper), 0);
+        let again = heap.alloc(upper.count).expect("as much as was freed");
+        assert_eq!(again, upper);
+        write(&heap, again, 5);
+        assert_eq!(huge_bytes(&heap, upper), (upper.bytes(), false), "mended");
         heap.check_invariants();
     }
 
@@ -156,7 +229,7 @@ fn pages_stay_whole_while_another_thread_releases() {
         let releaser = scope.spawn(|| {
             let mut released = 0;
             while !done.load(Ordering::Relaxed) {
-                released += heap.release(3 * MIB);
+                released += heap.release(3 * MIB, Reach::All);
             }
             released
         });

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use alloc_core::{HUGE_PAGES, PageAlloc, PageRun, PageState};
+use alloc_core::{Effect, HUGE_PAGES, Outgoing, PageAlloc, PageRun, PageState, Reach};
 
 /// A small generator (xorshift64*), so that a failure can be repeated from its seed.
 struct Random(u64);
@@ -20,6 +20,8 @@ impl Random {
 /// The obvious twin: a state a page, searched from the beginning.
 struct Naive {
     pages: Vec<PageState>,
+    /// Whether a page's block is broken.
+    broken: Vec<bool>,
     pages_max: u32,
     granule: u32,
     huge_from: u32,
@@ -81,14 +83,28 @@ impl Naive {
         }
         self.pages
             .resize((start + count) as usize, PageState::Released);
+        self.broken.resize((start + count) as usize, false);
         Some(PageRun { start, count })
     }
 
-    fn unit_at(&self, page: u32) -> u32 {
-        if page < self.huge_from {
-            self.granule
-        } else {
-            HUGE_PAGES
+    fn block(page: u32) -> PageRun {
+        let (start, count) = (page / HUGE_PAGES * HUGE_PAGES, HUGE_PAGES);
+        PageRun { start, count }
+    }
+
+    /// In which units the block of a page goes at this step of a release, and what that does to it.
+    fn unit_at(&self, page: u32, step: Reach) -> Option<(u32, Effect)> {
+        let block = Self::block(page);
+        let used = self.count(block, PageState::InUse);
+        let (small, broken) = (page < self.huge_from, self.broken[page as usize]);
+        match step {
+            Reach::Whole if small => Some((self.granule, Effect::None)),
+            Reach::Whole if broken && used == 0 => Some((HUGE_PAGES, Effect::Mends)),
+            Reach::Whole if broken => Some((self.granule, Effect::None)),
+            Reach::Whole => Some((HUGE_PAGES, Effect::None)),
+            _ if small || broken => None,
+            Reach::Sparse if used * 4 > HUGE_PAGES => None,
+            Reach::Sparse | Reach::All => Some((self.granule, Effect::Breaks)),
         }
     }
 
@@ -98,27 +114,44 @@ impl Naive {
         pages.iter().all(Self::is_free) && self.count(run, PageState::Retained) > 0
     }
 
-    /// The highest releasable units, neighbors in one chunk joined while the budget lasts.
-    fn releasable(&self, pages_max: u32) -> Option<PageRun> {
-        let mut page = self.pages.len() as u32;
-        while page > 0 {
-            let unit = self.unit_at(page - 1);
+    /// The highest releasable units of the first step that has any, neighbors in one block joined
+    /// while the budget lasts.
+    fn releasable(&self, pages_max: u32, reach: Reach) -> Option<Outgoing> {
+        let steps = REACHES.into_iter().filter(|step| *step <= reach);
+        steps
+            .filter_map(|step| self.releasable_by(pages_max, step))
+            .next()
+    }
+
+    fn releasable_by(&self, pages_max: u32, step: Reach) -> Option<Outgoing> {
+        let blocks = self.pages.len() as u32 / HUGE_PAGES;
+        let mut starts = (0..blocks).rev().map(|block| block * HUGE_PAGES);
+        starts.find_map(|start| self.releasable_in(start, pages_max, step))
+    }
+
+    fn releasable_in(&self, block: u32, pages_max: u32, step: Reach) -> Option<Outgoing> {
+        let (unit, effect) = self.unit_at(block, step)?;
+        let mut page = block + HUGE_PAGES;
+        while page > block {
             page -= unit;
             if self.is_releasable(page, unit) {
-                let (chunk, end) = (page / 512 * 512, page + unit);
-                while page > chunk
+                let end = page + unit;
+                while page > block
                     && end - page < pages_max
                     && self.is_releasable(page - unit, unit)
                 {
                     page -= unit;
                 }
                 let (start, count) = (page, end - page);
-                return Some(PageRun { start, count });
+                let run = PageRun { start, count };
+                return Some(Outgoing { run, effect });
             }
         }
         None
     }
 }
+
+const REACHES: [Reach; 3] = [Reach::Whole, Reach::Sparse, Reach::All];
 
 /// Sizes that are small, around a word, around a chunk and over several.
 fn some_pages(random: &mut Random) -> u32 {
@@ -138,10 +171,12 @@ struct Program {
     naive: Naive,
     owned: Vec<PageRun>,
     /// Runs on their way out, each with its pages' states before.
-    flying: Vec<(PageRun, Vec<PageState>)>,
+    flying: Vec<(Outgoing, Vec<PageState>)>,
     exhausted: u32,
     crossing: u32,
     released: u32,
+    broken: u32,
+    mended: u32,
 }
 
 impl Program {
@@ -192,14 +227,27 @@ impl Program {
         self.naive.pages[Naive::range(run)].fill(PageState::Retained);
     }
 
-    fn take_for_release(&mut self) {
-        let most = some_pages(&mut self.random);
-        let run = self.pages.take_for_release(most);
-        assert_eq!(run, self.naive.releasable(most), "release of {most}");
-        if let Some(run) = run {
-            let states = &mut self.naive.pages[Naive::range(run)];
-            self.flying.push((run, states.to_vec()));
+    fn take_for_release(&mut self, most: u32) -> Option<Effect> {
+        let reach = REACHES[self.random.below(3) as usize];
+        let outgoing = self.pages.take_for_release(most, reach);
+        let expected = self.naive.releasable(most, reach);
+        assert_eq!(outgoing, expected, "release of {most}, {reach:?}");
+        if let Some(outgoing) = outgoing {
+            if outgoing.effect == Effect::Breaks {
+                self.naive.broken[Naive::range(outgoing.block())].fill(true);
+                self.broken += 1;
+            }
+            let states = &mut self.naive.pages[Naive::range(outgoing.run)];
+            self.flying.push((outgoing, states.to_vec()));
             states.fill(PageState::InUse);
+        }
+        outgoing.map(|outgoing| outgoing.effect)
+    }
+
+    /// Releases all that costs no huge page and one piece that does, if there is one in reach.
+    fn release_until_one_breaks(&mut self) {
+        while !matches!(self.take_for_release(u32::MAX), None | Some(Effect::Breaks)) {
+            self.put_back();
         }
     }
 
@@ -208,18 +256,24 @@ impl Program {
             return;
         }
         let at = self.random.below(self.flying.len() as u32) as usize;
-        let (run, before) = self.flying.swap_remove(at);
+        let (Outgoing { run, effect }, before) = self.flying.swap_remove(at);
         let states = &mut self.naive.pages[Naive::range(run)];
         if self.random.below(4) == 0 {
             self.pages.put_back_retained(run);
             states.copy_from_slice(&before);
-        } else {
-            let retained = before.iter().filter(|s| **s == PageState::Retained);
-            let newly = self.pages.put_back_released(run);
-            assert_eq!(newly, retained.count() as u32);
-            states.fill(PageState::Released);
-            self.released += newly;
+            return;
         }
+        // The advice of huge pages may fail.
+        if effect == Effect::Mends && self.random.below(4) > 0 {
+            self.pages.mended(run);
+            self.naive.broken[Naive::range(run)].fill(false);
+            self.mended += 1;
+        }
+        let retained = before.iter().filter(|s| **s == PageState::Retained);
+        let newly = self.pages.put_back_released(run);
+        assert_eq!(newly, retained.count() as u32);
+        states.fill(PageState::Released);
+        self.released += newly;
     }
 
     /// Compares everything that can be compared.
@@ -228,7 +282,7 @@ impl Program {
         let counts = self.pages.counts();
         let all = self.naive.whole();
         assert_eq!(counts.grown, all.count);
-        let flying: u32 = self.flying.iter().map(|(run, _)| run.count).sum();
+        let flying: u32 = self.flying.iter().map(|(out, _)| out.run.count).sum();
         assert_eq!(counts.releasing, flying);
         // Pages on their way out are counted as what they were before.
         let before = |state| {
@@ -242,13 +296,24 @@ impl Program {
         for (page, state) in self.naive.pages.iter().enumerate() {
             assert_eq!(self.pages.state(page as u32), *state, "page {page}");
         }
+        for (page, broken) in self.naive.broken.iter().enumerate() {
+            assert_eq!(self.pages.is_broken(page as u32), *broken, "page {page}");
+        }
         assert_eq!(self.pages.state(all.count), PageState::Ungrown);
     }
 }
 
 /// Runs a random program on both and compares at each step what was answered, and every few steps
 /// everything.
-fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_from: u32) {
+///
+/// Returns how many blocks broke and how many mended.
+fn against_the_twin(
+    seed: u64,
+    steps: u32,
+    pages_max: u32,
+    granule: u32,
+    huge_from: u32,
+) -> (u32, u32) {
     let mut pages = PageAlloc::new(pages_max);
     pages.set_release_units(granule, huge_from);
     let mut program = Program {
@@ -256,6 +321,7 @@ fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_fr
         pages,
         naive: Naive {
             pages: Vec::new(),
+            broken: Vec::new(),
             pages_max,
             granule,
             huge_from,
@@ -265,6 +331,8 @@ fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_fr
         exhausted: 0,
         crossing: 0,
         released: 0,
+        broken: 0,
+        mended: 0,
     };
     for step in 0..steps {
         // Phases that fill the heap, and phases that empty it.
@@ -272,8 +340,12 @@ fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_fr
         match program.random.below(100) {
             dice if dice < alloc_share => program.alloc(),
             dice if dice < 90 => program.free(),
-            dice if dice < 95 => program.take_for_release(),
-            _ => program.put_back(),
+            dice if dice < 95 => {
+                let most = some_pages(&mut program.random);
+                program.take_for_release(most);
+            }
+            dice if dice < 99 => program.put_back(),
+            _ => program.release_until_one_breaks(),
         }
         if step % 50 == 0 {
             program.check();
@@ -283,6 +355,7 @@ fn against_the_twin(seed: u64, steps: u32, pages_max: u32, granule: u32, huge_fr
     assert!(program.exhausted > 0, "{pages_max} pages were enough");
     assert!(program.crossing > 0, "no run crossed a border of chunks");
     assert!(program.released > 0, "nothing was released");
+    (program.broken, program.mended)
 }
 
 #[test]
@@ -296,7 +369,9 @@ fn page_alloc_agrees_with_its_twin_in_small_units() {
 #[test]
 fn page_alloc_agrees_with_its_twin_in_huge_units() {
     for seed in 1..=6 {
-        against_the_twin(seed, 4_000, 12 * 512, 1, 4 * 512);
+        let (broken, mended) = against_the_twin(seed, 4_000, 12 * 512, 1, 4 * 512);
+        assert!(broken > 5 && mended > 0, "{broken} broken, {mended} mended");
+        against_the_twin(seed + 50, 4_000, 6 * 512, 8, 0);
         against_the_twin(seed + 100, 2_000, 3 * 512, 256, 0);
     }
 }
@@ -378,4 +453,16 @@ fn a_put_back_of_what_was_not_taken_is_named() {
     pages.grow(8);
     let run = pages.alloc(8).expect("eight of 512 pages").run;
     pages.put_back_released(run);
+}
+
+#[test]
+#[should_panic(expected = "is no block of 256 pages")]
+fn a_piece_cannot_be_mended() {
+    let mut pages = PageAlloc::new(512);
+    pages.grow(8);
+    let run = pages.alloc(8).expect("eight of 512 pages").run;
+    pages.committed(run);
+    pages.free(run);
+    let taken = pages.take_for_release(8, Reach::Whole);
+    pages.mended(taken.expect("eight are retained").run);
 }

@@ -15,9 +15,20 @@
 //! once, step by step, because the alternative is to be killed.
 //!
 //! Release is by whole units. One release inside a huge page destroys all of it, so less than a
-//! unit waits until there is a unit due, and what is left below one is asked for last; a heap that
-//! does not break units answers 0. After that answer the pacer parks until it is told anew,
-//! instead of asking a heap again and again that has nothing.
+//! unit waits until there is a unit due, and what is left below one is asked for last. A heap that
+//! has no whole unit left answers 0, though its free memory may lie between used pages. Then the
+//! pacer turns to sparse memory, but with patience: a huge page that is broken stays so for long,
+//! so there must have been a surplus for some half-lives without a break. A heap that oscillates
+//! keeps its huge pages. The limit has no patience.
+//!
+//! | [`Ask`] | what the heap is asked for | next |
+//! |---|---|---|
+//! | `Whole` | whole units | `Sparse`, when it answers 0 |
+//! | `Sparse` | sparse memory, when the surplus has stood | `Nothing`, when it answers 0 |
+//! | `Nothing` | nothing: the pacer parks | |
+//!
+//! From each it is `Whole` again when the pacer is told of a change, so that a heap that has
+//! nothing is not asked again and again.
 //!
 //! Pure arithmetic; time is an argument.
 
@@ -31,6 +42,9 @@ const BATCH_MAX_BYTES: usize = 1 << 30;
 /// The shortest sleep: so many wake-ups a second at most.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
+/// How often the pacer looks while it is patient.
+const LOOKS: u32 = 8;
+
 /// How the pacer trades memory against processor time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -39,6 +53,8 @@ pub struct Config {
     pub half_life: Duration,
     /// The piece that the heap releases at least, in bytes. Default: 2 MiB.
     pub unit_bytes: usize,
+    /// For how many half-lives a surplus must stand before sparse memory goes. Default: 2.
+    pub patience_half_lives: u32,
     /// What one call to the heap should take at most. Default: 1 ms.
     pub step_max: Duration,
     /// The share of one processor that may go into releasing, in percent, 1 to 100. Default: 4.
@@ -50,6 +66,7 @@ impl Default for Config {
         Config {
             half_life: Duration::from_secs(1),
             unit_bytes: 2 << 20,
+            patience_half_lives: 2,
             step_max: Duration::from_millis(1),
             share_percent: 4,
         }
@@ -63,11 +80,21 @@ pub enum Action {
     Release {
         /// The most that it should give back.
         bytes_max: usize,
+        /// Whether sparse memory may go too.
+        sparse: bool,
     },
     /// Ask again after this time, or when told of a change.
     Sleep(Duration),
     /// Ask again when told of a change: nothing will come of time alone.
     Park,
+}
+
+/// What the heap can still be asked for. The table is in the file's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Whole,
+    Sparse,
+    Nothing,
 }
 
 /// The state between two questions.
@@ -79,8 +106,9 @@ pub struct Pacer {
     batch_bytes: usize,
     /// Until when the share of the processor is used up.
     rests_until: Duration,
-    /// The heap had nothing to give, and nobody has told of a change since.
-    is_exhausted: bool,
+    ask: Ask,
+    /// Since when each look has found a surplus of at least a unit.
+    stands_since: Option<Duration>,
 }
 
 impl Pacer {
@@ -103,29 +131,45 @@ impl Pacer {
             decay: Decay::new(config.half_life),
             batch_bytes: config.unit_bytes,
             rests_until: Duration::ZERO,
-            is_exhausted: false,
+            ask: Ask::Whole,
+            stands_since: None,
         }
     }
 
     /// Says that the heap or the goal has changed: pages came free, a collection ended.
     pub fn tell(&mut self) {
-        self.is_exhausted = false;
+        self.ask = Ask::Whole;
     }
 
     /// What to do at `now`.
     pub fn next(&mut self, now: Duration, usage: Usage, goal: Goal) -> Action {
         let surplus = goal.surplus(usage);
         let due_bytes = self.decay.observe(now, surplus.total_bytes);
-        if surplus.total_bytes == 0 || self.is_exhausted {
+        let stands = surplus.total_bytes >= self.config.unit_bytes;
+        self.stands_since = stands.then_some(self.stands_since.unwrap_or(now));
+        if surplus.total_bytes == 0 || self.ask == Ask::Nothing {
             return Action::Park;
         }
         let unit = self.config.unit_bytes;
+        let sparse = self.ask == Ask::Sparse;
         if surplus.urgent_bytes > 0 {
             // Up to whole units: a heap that does not break one would stay above the limit.
             let bytes_max = surplus.urgent_bytes.div_ceil(unit).saturating_mul(unit);
             return Action::Release {
                 bytes_max: bytes_max.min(self.batch_bytes),
+                sparse,
             };
+        }
+        if sparse {
+            let Some(since) = self.stands_since else {
+                return Action::Park;
+            };
+            let patience = self.patience();
+            let waits = since.saturating_add(patience).saturating_sub(now);
+            if !waits.is_zero() {
+                // Looks in between, lest a surplus that comes and goes seems to stand.
+                return Action::Sleep(waits.min(patience / LOOKS).max(SLEEP_MIN));
+            }
         }
         let all_is_due = due_bytes == surplus.total_bytes;
         let due_bytes = if all_is_due {
@@ -141,12 +185,27 @@ impl Pacer {
         }
         Action::Release {
             bytes_max: due_bytes.min(self.batch_bytes),
+            sparse,
         }
+    }
+
+    /// For how long a surplus must stand before sparse memory goes.
+    fn patience(&self) -> Duration {
+        self.config
+            .half_life
+            .saturating_mul(self.config.patience_half_lives)
     }
 
     /// Takes note that the heap gave back `bytes`, in a call that took `took` and ended at `now`.
     pub fn released(&mut self, now: Duration, bytes: usize, took: Duration) {
-        self.is_exhausted = bytes == 0;
+        if bytes == 0 {
+            self.ask = match self.ask {
+                Ask::Whole => Ask::Sparse,
+                Ask::Sparse | Ask::Nothing => Ask::Nothing,
+            };
+            // The rate of what is asked for next is not known.
+            self.batch_bytes = self.config.unit_bytes;
+        }
         self.decay.released(bytes);
         let rest = took.saturating_mul(100 / self.config.share_percent - 1);
         self.rests_until = now.saturating_add(rest);
@@ -223,17 +282,60 @@ mod tests {
         };
         assert_eq!(
             pacer.next(Duration::ZERO, usage, goal),
-            Action::Release { bytes_max: MIB }
+            Action::Release {
+                bytes_max: MIB,
+                sparse: false
+            }
         );
         pacer.released(Duration::ZERO, 0, Duration::ZERO);
         assert_eq!(
             pacer.next(Duration::from_secs(9), usage, goal),
-            Action::Park
+            Action::Park,
+            "less than a unit breaks none"
         );
         pacer.tell();
         assert_ne!(
             pacer.next(Duration::from_secs(9), usage, goal),
             Action::Park
         );
+    }
+
+    #[test]
+    fn sparse_memory_is_asked_for_last_and_after_patience() {
+        let mut pacer = Pacer::new(Config::default());
+        let usage = Usage {
+            in_use_bytes: 0,
+            retained_bytes: 64 * MIB,
+        };
+        let goal = |limit_bytes| Goal {
+            heap_goal_bytes: 0,
+            limit_bytes,
+        };
+        let asks = |pacer: &mut Pacer, milliseconds: u64, limit| {
+            let now = Duration::from_millis(milliseconds);
+            pacer.next(now, usage, goal(limit))
+        };
+        let sparse = Action::Release {
+            bytes_max: 2 * MIB,
+            sparse: true,
+        };
+        assert!(matches!(asks(&mut pacer, 0, None), Action::Sleep(_)));
+        let whole = asks(&mut pacer, 1_000, None);
+        assert!(matches!(whole, Action::Release { sparse: false, .. }));
+        pacer.released(Duration::from_secs(1), 0, Duration::ZERO);
+        // Two half-lives from the first sight of the surplus, with looks in between.
+        let look = Action::Sleep(Duration::from_millis(250));
+        assert_eq!(asks(&mut pacer, 1_000, None), look);
+        let last = Action::Sleep(Duration::from_millis(1));
+        assert_eq!(asks(&mut pacer, 1_999, None), last);
+        assert_eq!(
+            asks(&mut pacer, 1_999, Some(0)),
+            sparse,
+            "a limit is urgent"
+        );
+        assert_eq!(asks(&mut pacer, 2_000, None), sparse);
+        pacer.released(Duration::from_secs(2), 0, Duration::ZERO);
+        assert_eq!(asks(&mut pacer, 9_000, None), Action::Park);
+        assert_eq!(asks(&mut pacer, 9_000, Some(0)), Action::Park);
     }
 }

@@ -29,7 +29,7 @@ use crate::{Action, Config, Goal, Pacer, PageHeap, Usage};
 /// What the worker has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Calls of [`PageHeap::release`].
+    /// Calls of [`PageHeap::release`] and [`PageHeap::release_sparse`].
     pub calls: u64,
     /// Bytes that went back.
     pub released_bytes: u64,
@@ -195,8 +195,8 @@ impl Shared {
             };
             let began = clock();
             match pacer.next(began, usage, goal) {
-                Action::Release { bytes_max } => {
-                    let bytes = self.release(&*heap, bytes_max);
+                Action::Release { bytes_max, sparse } => {
+                    let bytes = self.release(&*heap, bytes_max, sparse);
                     let ended = clock();
                     let took = ended.saturating_sub(began);
                     self.count(bytes, took);
@@ -231,9 +231,16 @@ impl Shared {
     }
 
     /// Calls the heap. A panic is counted and taken for "nothing left".
-    fn release<H: PageHeap>(&self, heap: &H, bytes_max: usize) -> usize {
+    fn release<H: PageHeap>(&self, heap: &H, bytes_max: usize, sparse: bool) -> usize {
+        let call = || {
+            if sparse {
+                heap.release_sparse(bytes_max)
+            } else {
+                heap.release(bytes_max)
+            }
+        };
         // Unwind safe: the heap is shared anyhow, and has to be whole for its other users.
-        panic::catch_unwind(AssertUnwindSafe(|| heap.release(bytes_max))).unwrap_or_else(|panic| {
+        panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             // Leaked: dropping a payload could panic again.
             std::mem::forget(panic);
             // Relaxed: a count, nothing hangs on it.

@@ -232,6 +232,40 @@ fn the_last_reference_may_go_on_the_workers_thread() {
     });
 }
 
+/// A heap whose free pages lie between used ones.
+struct Sparse(AtomicUsize);
+
+impl PageHeap for Sparse {
+    fn retained_bytes(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+    fn released_bytes(&self) -> usize {
+        0
+    }
+    fn in_use_bytes(&self) -> usize {
+        0
+    }
+    fn release(&self, _bytes_max: usize) -> usize {
+        0
+    }
+    fn release_sparse(&self, bytes_max: usize) -> usize {
+        let bytes = bytes_max.min(self.0.load(SeqCst));
+        self.0.fetch_sub(bytes, SeqCst);
+        bytes
+    }
+}
+
+#[test]
+fn a_sparse_heap_is_asked_for_its_pieces() {
+    let heap = Arc::new(Sparse(AtomicUsize::new(100 * PAGE_BYTES)));
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+    worker.set_goal(0);
+    poll("all but less than a unit is back", || {
+        heap.retained_bytes() < PAGE_BYTES
+    });
+    worker.stop();
+}
+
 struct Broken(AtomicUsize);
 
 impl PageHeap for Broken {

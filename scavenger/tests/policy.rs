@@ -21,6 +21,10 @@ struct Simulation {
     /// When the pacer is asked next; `None` while it is parked.
     asks_at: Option<Duration>,
     nanoseconds_a_mib: u64,
+    /// Retained bytes between used ones, which go on sparse demand only, at the price of small
+    /// pages.
+    sparse: usize,
+    broken: usize,
     released: usize,
     /// Bytes that were released and then needed.
     refaulted: usize,
@@ -40,6 +44,8 @@ impl Simulation {
             now: Duration::ZERO,
             asks_at: None,
             nanoseconds_a_mib,
+            sparse: 0,
+            broken: 0,
             released: 0,
             refaulted: 0,
             excess_byte_seconds: 0.0,
@@ -67,6 +73,7 @@ impl Simulation {
         }
         let kept = self.usage.retained_bytes.min(in_use - before);
         self.usage.retained_bytes -= kept;
+        self.sparse = self.sparse.min(self.usage.retained_bytes);
         let again = self.released.min(in_use - before - kept);
         self.released -= again;
         self.refaulted += again;
@@ -96,12 +103,20 @@ impl Simulation {
                 assert!(time > Duration::ZERO, "it would spin");
                 self.asks_at = Some(now + time);
             }
-            Action::Release { bytes_max } => {
+            Action::Release { bytes_max, sparse } => {
                 assert!(bytes_max > 0);
-                let bytes = bytes_max.min(self.usage.retained_bytes);
+                let bytes = bytes_max.min(self.usage.retained_bytes - self.sparse);
+                let pieces = if sparse {
+                    (bytes_max - bytes).min(self.sparse)
+                } else {
+                    0
+                };
+                let cost = bytes as u64 * self.nanoseconds_a_mib + pieces as u64 * SMALL;
+                let (cost, bytes) = (cost / MIB as u64, bytes + pieces);
+                self.sparse -= pieces;
+                self.broken += pieces;
                 self.usage.retained_bytes -= bytes;
                 self.released += bytes;
-                let cost = bytes as u64 * self.nanoseconds_a_mib / MIB as u64;
                 let took = Duration::from_nanos(cost);
                 self.work += took;
                 self.longest_step = self.longest_step.max(took);
@@ -260,6 +275,58 @@ fn a_limit_is_met_at_once_in_short_steps() {
             heap.longest_step
         );
     }
+}
+
+#[test]
+fn a_sparse_heap_ends_near_its_goal_without_haste() {
+    let mut heap = Simulation::new(Config::default(), HUGE);
+    heap.collected(GIB, GIB);
+    heap.sparse = 700 * MIB;
+    heap.collected(GIB / 5, 2 * GIB / 5);
+    let surplus = heap.goal.surplus(heap.usage).total_bytes;
+    let goal = heap.footprint() - surplus;
+    heap.pass(seconds(1.95));
+    assert_eq!(heap.broken, 0, "nothing breaks for two half-lives");
+    assert!(heap.released > 0, "what is whole went before");
+    heap.pass(seconds(10.0));
+    assert!(heap.footprint() < goal + 2 * MIB, "{}", heap.footprint());
+    assert!(heap.footprint() >= goal);
+    assert!(heap.broken > 0);
+    assert_eq!(heap.asks_at, None, "and the thread is parked");
+    let longest = heap.longest_step;
+    assert!(longest <= seconds(0.001), "{longest:?}");
+    let share = heap.work.as_secs_f64() / heap.now.as_secs_f64();
+    assert!(share <= 0.041, "{share} of a processor");
+}
+
+#[test]
+fn a_heap_that_oscillates_breaks_no_huge_page() {
+    for halves in [0.1, 0.25, 0.4, 0.9] {
+        let mut heap = Simulation::new(Config::default(), HUGE);
+        for _ in 0..100 {
+            heap.collected(GIB, GIB);
+            heap.pass(seconds(halves));
+            heap.collected(GIB / 5, GIB / 5);
+            // All that is free lies between used pages.
+            heap.sparse = heap.usage.retained_bytes;
+            heap.pass(seconds(halves));
+        }
+        assert_eq!(heap.broken, 0, "halves of {halves} s");
+    }
+}
+
+#[test]
+fn a_limit_breaks_huge_pages_at_once() {
+    let mut heap = Simulation::new(Config::default(), HUGE);
+    heap.collected(GIB, GIB);
+    heap.goal.limit_bytes = Some(GIB / 2);
+    heap.collected(GIB / 5, GIB);
+    heap.sparse = heap.usage.retained_bytes;
+    heap.pass(seconds(0.3));
+    assert!(heap.footprint() <= heap.goal.limit_goal_bytes());
+    assert!(heap.broken > 0);
+    let longest = heap.longest_step;
+    assert!(longest <= seconds(0.001), "{longest:?}");
 }
 
 #[test]

@@ -153,6 +153,14 @@ impl FakeSource {
         of_kind.map(|r| r.range.clone()).collect()
     }
 
+    /// All calls in order, failures included, with their ranges as in [`ranges`](Self::ranges).
+    #[must_use]
+    pub fn history(&self) -> Vec<(SourceCall, Range<usize>)> {
+        let state = self.state();
+        let records = state.records.iter();
+        records.map(|r| (r.call, r.range.clone())).collect()
+    }
+
     /// Whether the page at this many bytes from the base may not be used now: it was released, or
     /// never committed.
     ///
@@ -223,7 +231,7 @@ impl FakeRegion {
 
 // SAFETY: the memory stays where it is, owned by the region alone, aligned by `FakeRegion::new`.
 // It is zero from the allocator, or made so by `commit` where a page is not committed. A call that
-// is to fail returns before it changes anything. `advise_huge` does nothing.
+// is to fail returns before it changes anything. Advice does nothing.
 unsafe impl PageSource for FakeSource {
     type Region = FakeRegion;
 
@@ -287,5 +295,20 @@ unsafe impl PageSource for FakeSource {
         let range = offset..offset + bytes;
         assert!(range.end <= region.bytes, "advice outside of the region");
         self.state().record(SourceCall::AdviseHuge, range)
+    }
+
+    fn advise_small(
+        &self,
+        region: &FakeRegion,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), SourceError> {
+        let range = offset..offset + bytes;
+        assert!(range.end <= region.bytes, "advice outside of the region");
+        assert!(
+            offset.is_multiple_of(HUGE_PAGE_BYTES) && bytes.is_multiple_of(HUGE_PAGE_BYTES),
+            "small pages advised for {bytes} bytes at {offset}, which are no whole huge pages"
+        );
+        self.state().record(SourceCall::AdviseSmall, range)
     }
 }

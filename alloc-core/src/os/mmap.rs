@@ -169,6 +169,20 @@ unsafe impl PageSource for Mmap {
         Err(SourceError::new(SourceCall::AdviseHuge, bytes, None))
     }
 
+    #[cfg(target_os = "linux")]
+    fn advise_small(
+        &self,
+        region: &MmapRegion,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), SourceError> {
+        let at = region.offset_in_map(offset, bytes);
+        region
+            .map
+            .advise_range(memmap2::Advice::NoHugePage, at, bytes)
+            .map_err(|error| failed(SourceCall::AdviseSmall, bytes, &error))
+    }
+
     fn release_granule_bytes(&self) -> usize {
         RELEASE_GRANULE_BYTES
     }

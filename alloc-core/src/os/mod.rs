@@ -25,7 +25,8 @@ use crate::pages::PAGE_BYTES;
 /// Where a heap's memory comes from.
 ///
 /// The heap calls these methods with no lock held, from several threads at once, but never two
-/// calls at once whose ranges overlap, [`advise_huge`](PageSource::advise_huge) excepted.
+/// calls at once whose ranges overlap, the advice of [`advise_huge`](PageSource::advise_huge) and
+/// [`advise_small`](PageSource::advise_small) excepted.
 ///
 /// # Safety
 ///
@@ -38,7 +39,7 @@ use crate::pages::PAGE_BYTES;
 /// - The first `commit` of a range, and the first after a `release`, makes it read as zero. A
 ///   `commit` of a range that is committed keeps its content.
 /// - After `release` returned `Err` the range is as it was, content included.
-/// - `advise_huge` changes no content.
+/// - `advise_huge` and `advise_small` change no content.
 ///
 /// [`HUGE_PAGE_BYTES`]: crate::HUGE_PAGE_BYTES
 pub unsafe trait PageSource: Send + Sync + 'static {
@@ -96,6 +97,27 @@ pub unsafe trait PageSource: Send + Sync + 'static {
         bytes: usize,
     ) -> Result<(), SourceError>;
 
+    /// Asks for small pages behind a range of whole huge pages that was advised huge, because it is
+    /// about to be released in pieces. A hint, which ends with the next
+    /// [`advise_huge`](PageSource::advise_huge) for the range.
+    ///
+    /// Without it an operating system that makes huge pages by itself may do so around the pieces,
+    /// and give all of them memory again. A source without huge pages has nothing to do, which is
+    /// what is provided.
+    ///
+    /// # Errors
+    ///
+    /// If the system refused. The pieces are released nevertheless.
+    fn advise_small(
+        &self,
+        region: &Self::Region,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), SourceError> {
+        let _ = (region, offset, bytes);
+        Ok(())
+    }
+
     /// The unit in which memory can be released: a power of two, from
     /// [`PAGE_BYTES`](crate::PAGE_BYTES) to [`HUGE_PAGE_BYTES`](crate::HUGE_PAGE_BYTES).
     ///
@@ -117,6 +139,8 @@ pub enum SourceCall {
     Release,
     /// [`PageSource::advise_huge`]
     AdviseHuge,
+    /// [`PageSource::advise_small`]
+    AdviseSmall,
 }
 
 impl fmt::Display for SourceCall {
@@ -126,6 +150,7 @@ impl fmt::Display for SourceCall {
             SourceCall::Commit => "commit",
             SourceCall::Release => "release",
             SourceCall::AdviseHuge => "advise huge pages for",
+            SourceCall::AdviseSmall => "advise small pages for",
         })
     }
 }

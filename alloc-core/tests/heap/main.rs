@@ -157,7 +157,10 @@ fn script(owner: &Owner) -> (usize, Twin) {
         twin.mark_some(owner, random, 40);
         owner.begin_sweep();
         owner.sweep_all();
-        owner.heap.pages().release(1 << 20);
+        owner
+            .heap
+            .pages()
+            .release(1 << 20, alloc_core::Reach::Whole);
     }
     twin.check(owner, random);
     (failed, twin)

@@ -1,6 +1,7 @@
 //! The heap as the scavenger sees it: free pages, by how much of them is backed by memory.
 
 use crate::raw::core::Core;
+use alloc_core::Reach;
 use scavenger::{Config, PageHeap, Worker, monotonic};
 use std::sync::Arc;
 
@@ -18,7 +19,11 @@ impl PageHeap for Core {
     }
 
     fn release(&self, bytes_max: usize) -> usize {
-        self.heap.pages().release(bytes_max)
+        self.heap.pages().release(bytes_max, Reach::Whole)
+    }
+
+    fn release_sparse(&self, bytes_max: usize) -> usize {
+        self.heap.pages().release(bytes_max, Reach::Sparse)
     }
 }
 

@@ -20,6 +20,7 @@ trait Erased: Send + Sync {
     /// As [`PageSource::release`].
     unsafe fn release(&self, region: &Region, at: usize, len: usize) -> Result<(), SourceError>;
     fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError>;
+    fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError>;
     fn release_granule_bytes(&self) -> usize;
 }
 
@@ -50,6 +51,10 @@ impl<S: PageSource> Erased for S {
 
     fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError> {
         PageSource::advise_huge(self, own::<S>(region), offset, bytes)
+    }
+
+    fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
+        PageSource::advise_small(self, own::<S>(region), at, bytes)
     }
 
     fn release_granule_bytes(&self) -> usize {
@@ -91,6 +96,10 @@ unsafe impl PageSource for AnySource {
 
     fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError> {
         self.0.advise_huge(region, offset, bytes)
+    }
+
+    fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
+        self.0.advise_small(region, at, bytes)
     }
 
     fn release_granule_bytes(&self) -> usize {

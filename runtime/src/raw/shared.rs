@@ -10,6 +10,7 @@ use crate::raw::task::{Task, current};
 use crate::raw::world::State;
 use crate::stats::{CycleStats, Reason};
 use crate::sync::{Condvar, Mutex, lock, thread_token, wait};
+use alloc_core::Reach;
 use gc_sweep::{Background, Step};
 use std::sync::Arc;
 
@@ -130,11 +131,11 @@ impl<C: Collector> Shared<C> {
         Ok(session.cycle)
     }
 
-    /// Gives all free memory back now; how many bytes went.
+    /// Gives all free memory back now, whatever huge pages that costs; how many bytes went.
     pub(crate) fn release_os_memory(&self) -> usize {
         let mut released_bytes = 0;
         loop {
-            match self.core.heap.pages().release(usize::MAX) {
+            match self.core.heap.pages().release(usize::MAX, Reach::All) {
                 0 => return released_bytes,
                 more => released_bytes += more,
             }

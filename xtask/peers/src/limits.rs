@@ -65,8 +65,8 @@ pub struct MarkFloor {
 }
 
 impl MarkFloor {
-    /// The floor of a heap of `heap_bytes` with a mark bit for each 16 of them, on huge pages as the
-    /// heap's own.
+    /// The floor of a heap of `heap_bytes` with a mark bit for each 16 of them, on huge pages as
+    /// the heap's own.
     ///
     /// # Errors
     ///
