@@ -48,7 +48,8 @@ struct Span {
     sweeps: Count,
 }
 
-struct Space(Vec<Span>);
+/// Spans, and how many were swept and not settled. The count is of std: not explored.
+struct Space(Vec<Span>, Count);
 
 // SAFETY: words are `GenerationWord`s, only `reclaim` touches content of a claimed span, and every
 // index is a span. The models stand in for the heap's handshakes where they use content.
@@ -72,7 +73,11 @@ unsafe impl SweepSpace for Space {
         let span = &self.0[claim.span() as usize];
         span.content.with_mut(|_| ());
         span.sweeps.fetch_add(1, SeqCst);
+        self.1.fetch_add(1, SeqCst);
         Reclaimed::default()
+    }
+    fn settle(&self) {
+        self.1.store(0, SeqCst);
     }
 }
 
@@ -89,7 +94,7 @@ impl Space {
             drops: *kind == Glue::With,
             sweeps: Count::new(0),
         };
-        Arc::new(Space(kinds.iter().map(span).collect()))
+        Arc::new(Space(kinds.iter().map(span).collect(), Count::new(0)))
     }
 
     /// What holds after `cycles` sweeps: each span was swept in each, says so, and may be touched.
@@ -165,7 +170,7 @@ fn rebirth_is_seen_by_the_claim() {
 /// without waiting for the visitor.
 ///
 /// Kills: `finish-does-not-wait`, `enter-when-done`, `visit-ends-at-once`, `relaxed-leave`,
-/// `notify-without-lock`.
+/// `notify-without-lock`, `settle-after-the-end`.
 #[test]
 fn finish_waits_for_claims_in_flight() {
     explore("finish_waits_for_claims_in_flight", || {
@@ -182,6 +187,7 @@ fn finish_waits_for_claims_in_flight() {
         });
         sweeper.finish(&*space);
         space.0[0].content.with_mut(|_| ());
+        assert_eq!(space.1.load(SeqCst), 0, "the sweep is over and not settled");
         sweeper.begin(1);
         visitor.join().unwrap();
     });

@@ -1,9 +1,10 @@
 //! The port: what the scavenger asks of a page heap.
 //!
 //! Three counts and a deed, which a heap of huge pages can do in two ways. Which free pages go
-//! first within the rule "highest address first", how large a piece one call to the operating system takes, and what keeps a page from being
-//! handed out while it is being released are the heap's affair. The trait is safe: whatever a
-//! heap answers, the worst that follows is memory kept or returned at the wrong time.
+//! first within the rule "highest address first", how large a piece one call to the operating
+//! system takes, and what keeps a page from being handed out while it is being released are the
+//! heap's affair. The trait is safe: whatever a heap answers, the worst that follows is memory
+//! kept or returned at the wrong time.
 //!
 //! Every method is called from the worker's thread with no lock of this crate held.
 
