@@ -48,8 +48,8 @@ struct Span {
     sweeps: Count,
 }
 
-/// Spans, and how many were swept and not settled. The count is of std: not explored.
-struct Space(Vec<Span>, Count);
+/// Spans, and the threads that swept one and have not settled. The list is of std: not explored.
+struct Space(Vec<Span>, std::sync::Mutex<Vec<thread::ThreadId>>);
 
 // SAFETY: words are `GenerationWord`s, only `reclaim` touches content of a claimed span, and every
 // index is a span. The models stand in for the heap's handshakes where they use content.
@@ -73,11 +73,12 @@ unsafe impl SweepSpace for Space {
         let span = &self.0[claim.span() as usize];
         span.content.with_mut(|_| ());
         span.sweeps.fetch_add(1, SeqCst);
-        self.1.fetch_add(1, SeqCst);
+        self.1.lock().unwrap().push(thread::current().id());
         Reclaimed::default()
     }
     fn settle(&self) {
-        self.1.store(0, SeqCst);
+        let own = thread::current().id();
+        self.1.lock().unwrap().retain(|sweeping| *sweeping != own);
     }
 }
 
@@ -94,7 +95,7 @@ impl Space {
             drops: *kind == Glue::With,
             sweeps: Count::new(0),
         };
-        Arc::new(Space(kinds.iter().map(span).collect(), Count::new(0)))
+        Arc::new(Space(kinds.iter().map(span).collect(), Default::default()))
     }
 
     /// What holds after `cycles` sweeps: each span was swept in each, says so, and may be touched.
@@ -187,7 +188,10 @@ fn finish_waits_for_claims_in_flight() {
         });
         sweeper.finish(&*space);
         space.0[0].content.with_mut(|_| ());
-        assert_eq!(space.1.load(SeqCst), 0, "the sweep is over and not settled");
+        assert!(
+            space.1.lock().unwrap().is_empty(),
+            "the sweep is over and not settled"
+        );
         sweeper.begin(1);
         visitor.join().unwrap();
     });
