@@ -160,3 +160,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(heap.stats().live_bytes, 0);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_example_runs() -> Result<(), Box<dyn std::error::Error>> {
+        super::main()
+    }
+}

@@ -4,7 +4,7 @@
 //! The second half lets each call of the page source fail in turn, in a program that uses every
 //! kind of object and every step of a heap's life.
 //!
-//! Mutants: `lose-the-value`, `leak-the-large`, `large-not-freed` and `unallocate-skipped`.
+//! Mutants: `length-as-promised`, `take-all-elements` and `limit-ignored` are killed here.
 
 mod common;
 

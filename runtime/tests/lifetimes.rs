@@ -1,11 +1,12 @@
 //! Who outlives whom: heaps, handles, mutators, roots; and drop glue that comes back to the heap.
 //!
-//! Mutants: `root-of-any-heap`, `collect-from-drop-glue`, `enter-while-marking`,
-//! `drop-nothing-at-the-end` and `drop-glue-not-run` are killed here.
+//! Mutants: `root-of-any-heap`, `drop-nothing-at-the-end`, `drop-noscan-alone-at-the-end`,
+//! `collect-from-drop-glue`, `collect-inside-a-closure`, `collect-at-an-inner-edge` and
+//! `enter-while-marking` are killed here.
 
 mod common;
 
-use common::{Drops, Token, panic_of};
+use common::{Drops, Token, in_time, panic_of};
 use runtime::{
     CollectError, Gc, Heap, Locked, Mutator, Rebrand, Root, Runtime, StopTheWorld, Trace, Visitor,
 };
@@ -191,6 +192,10 @@ impl Drop for Returner {
 
 #[test]
 fn drop_glue_may_enter_and_allocate_but_not_collect() {
+    in_time(drop_glue_may_enter_and_allocate);
+}
+
+fn drop_glue_may_enter_and_allocate() {
     let drops = Drops::default();
     let heap = heap();
     let mut mutator = heap.mutator();
@@ -288,6 +293,10 @@ unsafe impl Rebrand for Intruder {
 
 #[test]
 fn a_trace_that_enters_is_refused() {
+    in_time(a_trace_that_enters);
+}
+
+fn a_trace_that_enters() {
     let heap = heap();
     let mut mutator = heap.mutator();
     let other = Arc::new(Mutex::new(heap.mutator()));

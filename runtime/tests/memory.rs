@@ -41,7 +41,8 @@ fn free_memory_goes_back_to_the_system() {
     assert!(free_bytes > 300_000 * 48, "{free_bytes}");
     let released_bytes = heap.release_os_memory();
     let stats = heap.stats();
-    assert!(released_bytes > 8 << 20, "{released_bytes}");
+    // The background may have been first with a part of it.
+    assert!(released_bytes <= stats.released_bytes && stats.released_bytes > 8 << 20);
     assert!(
         stats.retained_bytes < 4 << 20,
         "{} are kept",

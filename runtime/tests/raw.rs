@@ -1,8 +1,8 @@
 //! The raw layer, as the author of a VM uses it: objects whose layout is known when the program
 //! runs, stacks of the VM's own, addresses into objects, and objects that are scanned in parts.
 //!
-//! Mutants: `extra-roots-skipped`, `parts-cut-short`, `slot-start-rounded-wrong` and
-//! `unallocate-skipped` are killed here.
+//! Mutants: `slot-start-rounded-wrong`, `extra-roots-skipped` and `parts-cut-short` are killed
+//! here.
 
 mod common;
 #[path = "raw/shaped.rs"]

@@ -1,7 +1,7 @@
 //! The figures add up: bytes, cycles, goals, pauses.
 //!
-//! Mutants: `percent-ignored`, `unused-not-uncounted`, `pause-not-noted`, `freed-not-discharged`
-//! and `live-bytes-not-reported` are killed here.
+//! Mutants: `flush-skipped`, `percent-ignored`, `unused-not-uncounted`, `freed-not-discharged` and
+//! `pause-not-noted` are killed here.
 
 use runtime::{
     Builder, Census, Collector, Gc, Heap, Mutator, NoGc, Reason, Root, Runtime, Trace, pacer,

@@ -4,7 +4,8 @@
 //! After a change of wording or of compiler, `TRYBUILD=overwrite cargo test -p runtime --test ui`
 //! writes the messages anew; read what changed.
 //!
-//! Mutants: `covariant-cell`, `sendable-cx` and `alloc-under-any-brand` are killed here.
+//! Mutants: `covariant-cell`, `alloc-under-any-brand`, `alloc-what-one-thread-owns`, `sendable-cx`,
+//! `guard-outlives-cx` and `set-by-any-cx` are killed here.
 
 #[test]
 fn refuses() {

@@ -5,7 +5,8 @@
 use runtime::Trace;
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 /// How often each token was dropped.
 #[derive(Clone, Default)]
@@ -107,6 +108,20 @@ pub(crate) fn panic_of<R>(act: impl FnOnce() -> R) -> String {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
         Ok(_) => panic!("nothing panicked"),
         Err(payload) => message(payload),
+    }
+}
+
+/// Runs `act` on a thread of its own; panics if it is not done in a minute, which says that it
+/// waits for itself.
+pub(crate) fn in_time(act: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        act();
+        sender.send(()).unwrap();
+    });
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it waits for itself"),
+        _ => thread.join().unwrap(),
     }
 }
 

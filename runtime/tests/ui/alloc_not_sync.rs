@@ -21,6 +21,8 @@ fn main() {
     mutator.enter(|cx| {
         cx.alloc(Counts { count: Cell::new(0) });
         cx.alloc(Shares { name: "x".into() });
+        let _ = cx.try_alloc(Counts { count: Cell::new(0) });
+        let _ = cx.try_alloc_slice([Counts { count: Cell::new(0) }]);
         cx.alloc_slice([Counts { count: Cell::new(0) }]);
     });
 }

@@ -31,4 +31,9 @@ fn weak<'a, 'b>(one: &Cx<'a>, other: &Cx<'b>) {
     one.alloc(other.downgrade(other.alloc(7_u32)));
 }
 
+fn tried<'a, 'b>(one: &Cx<'a>, other: &Cx<'b>) {
+    let _ = one.try_alloc(other.alloc(7_u32));
+    let _ = one.try_alloc_slice([other.alloc(7_u32)]);
+}
+
 fn main() {}
