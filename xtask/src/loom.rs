@@ -1,6 +1,7 @@
 //! Runs the loom models: every interleaving of each crate's protocols, within the model's bounds.
 //!
-//! The models live in `CRATE/tests/loom.rs`. They need a cfg that is global to the build, so they
+//! The models live in `CRATE/tests/loom.rs`, and those of what a crate keeps to itself in
+//! `CRATE/src/models.rs` or a folder of that name. They need a cfg that is global to the build, so they
 //! are built in a target folder of their own; otherwise each turn between a model and a plain
 //! test would rebuild every dependency.
 
@@ -33,42 +34,52 @@ pub(crate) fn run(workspace: &Workspace, chosen: &[String]) -> Result<String> {
 
 /// The crates to check: those named, all of which must have models, or all that have.
 fn choose(workspace: &Workspace, chosen: &[String]) -> Result<Vec<&'static str>> {
-    let has_models = |package: &str| workspace.root.join(package).join("tests/loom.rs").is_file();
+    let has_models = |package: &str| !targets(workspace, package).is_empty();
     for name in chosen {
         ensure!(
             LIBRARIES.contains(&name.as_str()),
             "{name} is not one of our library crates"
         );
-        ensure!(has_models(name), "{name} has no models (tests/loom.rs)");
+        ensure!(has_models(name), "{name} has no models");
     }
     let wanted = |package: &str| chosen.is_empty() || chosen.iter().any(|name| name == package);
     let packages: Vec<_> = LIBRARIES
         .into_iter()
         .filter(|package| wanted(package) && has_models(package))
         .collect();
-    ensure!(!packages.is_empty(), "no crate has models (tests/loom.rs)");
+    ensure!(!packages.is_empty(), "no crate has models");
     Ok(packages)
+}
+
+/// What cargo calls the places where a crate has models.
+fn targets(workspace: &Workspace, package: &str) -> Vec<&'static [&'static str]> {
+    let folder = workspace.root.join(package);
+    let mut targets: Vec<&[&str]> = Vec::new();
+    if folder.join("tests/loom.rs").is_file() {
+        targets.push(&["--test", "loom", "--"]);
+    }
+    if folder.join("src/models.rs").is_file() || folder.join("src/models").is_dir() {
+        targets.push(&["--lib", "--", "models"]);
+    }
+    targets
 }
 
 /// Runs the models of one crate; none at all is a failure too.
 fn models(workspace: &Workspace, package: &str, total: &mut Tally) -> Result<()> {
-    let mut command = cargo(workspace);
-    with_loom(&mut command);
-    command
-        .env("CARGO_TARGET_DIR", workspace.target.join("loom"))
-        .args([
-            "test",
-            "--profile",
-            "loom",
-            "-p",
-            package,
-            "--features",
-            "loom",
-        ])
-        .args(["--test", "loom", "--", "--nocapture"]);
     let mut tally = Tally::default();
-    tee(&mut command, |line| tally.add(line))?;
-    ensure!(tally.passed > 0, "{package}: tests/loom.rs ran no model");
+    for target in targets(workspace, package) {
+        let before = tally.passed;
+        let mut command = cargo(workspace);
+        with_loom(&mut command);
+        command
+            .env("CARGO_TARGET_DIR", workspace.target.join("loom"))
+            .args(["test", "--profile", "loom", "-p", package])
+            .args(["--features", "loom"])
+            .args(target)
+            .arg("--nocapture");
+        tee(&mut command, |line| tally.add(line))?;
+        ensure!(tally.passed > before, "{package}: {target:?} ran no model");
+    }
     ensure!(
         tally.ignored == 0,
         "{package}: {} models are ignored",
