@@ -290,7 +290,7 @@ fn page_commit_that_fails_against_release() {
 /// no huge page: a piece of the broken block, or all of it, which mends it. In the end the block is
 /// marked as broken exactly if the last advice was for small pages.
 ///
-/// Kills `page-mend-of-a-piece`, `page-mend-unmarked`, `page-break-unmarked`.
+/// Kills `page-break-without-claim`, `page-break-unmarked`, `page-mend-unmarked`.
 #[test]
 fn page_break_against_mend() {
     model("page_break_against_mend", || {
