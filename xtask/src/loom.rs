@@ -1,9 +1,9 @@
 //! Runs the loom models: every interleaving of each crate's protocols, within the model's bounds.
 //!
 //! The models live in `CRATE/tests/loom.rs`, and those of what a crate keeps to itself in
-//! `CRATE/src/models.rs` or a folder of that name. They need a cfg that is global to the build, so they
-//! are built in a target folder of their own; otherwise each turn between a model and a plain
-//! test would rebuild every dependency.
+//! `CRATE/src/models.rs` or a folder of that name. They need a cfg that is global to the build, so
+//! they are built in a target folder of their own; otherwise each turn between a model and a
+//! plain test would rebuild every dependency.
 
 use std::time::Instant;
 
