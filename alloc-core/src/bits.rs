@@ -37,6 +37,17 @@ impl Bits {
         Self { words }
     }
 
+    /// A second view of the same bits, for a loop that should not look up where they are.
+    ///
+    /// # Safety
+    ///
+    /// The memory that [`Bits::from_raw`] was given outlives this view as well.
+    pub unsafe fn view(&self) -> Self {
+        // SAFETY: this function's own precondition.
+        let words = unsafe { self.words.view() };
+        Self { words }
+    }
+
     /// Whether the bit is set.
     #[inline]
     pub fn test(&self, bit: usize) -> bool {

@@ -47,7 +47,7 @@ pub(crate) struct Table<T: Zeroed> {
     #[cfg(not(heapwright_loom))]
     len: usize,
     #[cfg(heapwright_loom)]
-    entries: Box<[T]>,
+    entries: std::sync::Arc<[T]>,
 }
 
 // SAFETY: the entries are `Sync` and shared by reference only; the memory is not owned.
@@ -64,7 +64,8 @@ impl<T: Zeroed> Table<T> {
     /// # Safety
     ///
     /// * `base` is aligned for `T`, and `len` entries from it are mapped, readable and writable.
-    /// * The memory is zero now, and is used through this table alone while it lives.
+    /// * The memory is zero now, and is used through this table and its views alone
+    ///   while they live.
     pub(crate) unsafe fn from_raw(base: NonNull<u8>, len: usize) -> Self {
         debug_assert_eq!(
             base.as_ptr().addr() % align_of::<T>(),
@@ -80,6 +81,22 @@ impl<T: Zeroed> Table<T> {
         return Self {
             entries: (0..len).map(|_| T::default()).collect(),
         };
+    }
+
+    /// A second view of the same entries.
+    ///
+    /// # Safety
+    ///
+    /// The memory outlives it, as in [`Self::from_raw`].
+    pub(crate) unsafe fn view(&self) -> Self {
+        Self {
+            #[cfg(not(heapwright_loom))]
+            base: self.base,
+            #[cfg(not(heapwright_loom))]
+            len: self.len,
+            #[cfg(heapwright_loom)]
+            entries: self.entries.clone(),
+        }
     }
 
     /// The entry at `index`.
