@@ -78,7 +78,7 @@ impl MarkFloor {
         heap.fill(1);
         marks.fill(1);
         let mut random = Random::new(11);
-        let stream = (0..STREAM).map(|_| (random.next() >> 32) as u32).collect();
+        let stream = (0..STREAM).map(|_| (random.draw() >> 32) as u32).collect();
         Ok(Self {
             heap,
             marks,
@@ -99,10 +99,10 @@ impl MarkFloor {
         let (words, _) = self.marks.as_chunks::<8>();
         let line_of = |random: u32| {
             // The same scaling as `Random::below`, of 32 bits.
-            &lines[(u64::from(random) * lines.len() as u64 >> 32) as usize]
+            &lines[((u64::from(random) * lines.len() as u64) >> 32) as usize]
         };
         let word_of = |random: u32| {
-            let word = words[(u64::from(random) * words.len() as u64 >> 32) as usize];
+            let word = words[((u64::from(random) * words.len() as u64) >> 32) as usize];
             u64::from_ne_bytes(word)
         };
         let mut sum = 0u64;
