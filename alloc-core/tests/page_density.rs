@@ -73,6 +73,18 @@ fn a_denser_block_breaks_on_demand_only() {
 }
 
 #[test]
+fn a_block_that_becomes_sparse_by_a_free_at_its_beginning_is_released_from_its_end() {
+    let (source, heap, block) = heap_with_block(|page| page < 65);
+    assert_eq!(heap.release(usize::MAX, Reach::Sparse), 0);
+    let (start, count) = (block.start, 1);
+    free(&heap, PageRun { start, count });
+    assert_eq!(heap.release(1, Reach::Sparse), PAGE_BYTES);
+    let end = block.offset_bytes() + block.bytes();
+    let released = source.ranges(SourceCall::Release);
+    assert_eq!(released.last(), Some(&(end - PAGE_BYTES..end)));
+}
+
+#[test]
 fn nothing_breaks_while_a_whole_block_can_go() {
     let (source, heap, block) = heap_with_block(|page| page == 7);
     // The block below it is free, and lower.

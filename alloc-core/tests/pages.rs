@@ -466,3 +466,31 @@ fn a_piece_cannot_be_mended() {
     let taken = pages.take_for_release(8, Reach::Whole);
     pages.mended(taken.expect("eight are retained").run);
 }
+
+/// Two pieces of a block are out, and come back when the page between them and the rest is free:
+/// the block is whole again, though the search has passed its upper part.
+#[test]
+fn a_block_that_becomes_free_by_a_put_back_is_found() {
+    let mut pages = PageAlloc::new(512);
+    pages.set_release_units(1, 0);
+    pages.grow(512);
+    let run = |start, count| PageRun { start, count };
+    let all = pages.alloc(512).expect("all pages").run;
+    pages.committed(all);
+    pages.free(run(256, 100));
+    pages.free(run(357, 155));
+    let first = pages.take_for_release(u32::MAX, Reach::Sparse);
+    let (first, effect) = first.map(|out| (out.run, out.effect)).expect("a piece");
+    assert_eq!((first, effect), (run(357, 155), Effect::Breaks));
+    pages.free(run(356, 1));
+    let second = pages.take_for_release(1, Reach::Whole).map(|out| out.run);
+    assert_eq!(second, Some(run(356, 1)));
+    pages.put_back_released(first);
+    pages.put_back_released(run(356, 1));
+    let whole = Outgoing {
+        run: run(256, 256),
+        effect: Effect::Mends,
+    };
+    assert_eq!(pages.take_for_release(1, Reach::Whole), Some(whole));
+    pages.check_invariants();
+}
