@@ -139,6 +139,30 @@ impl<T: Zeroed> Table<T> {
         }
     }
 
+    /// The `len` entries from `first`.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many.
+    #[inline]
+    pub(crate) fn slice(&self, first: usize, len: usize) -> &[T] {
+        assert!(
+            first <= self.len() && len <= self.len() - first,
+            "{len} words of metadata from {first}, beyond {}",
+            self.len()
+        );
+        #[cfg(heapwright_loom)]
+        return &self.entries[first..first + len];
+        #[cfg(not(heapwright_loom))]
+        {
+            // SAFETY: within the mapped array, as just checked.
+            let start = unsafe { self.base.add(first) };
+            // SAFETY: aligned, mapped and initialised as in `get_unchecked`, and so are the
+            // entries behind it; only ever borrowed as shared.
+            unsafe { std::slice::from_raw_parts(start.as_ptr(), len) }
+        }
+    }
+
     /// How many entries there are.
     #[inline]
     pub(crate) fn len(&self) -> usize {

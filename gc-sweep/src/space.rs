@@ -53,7 +53,8 @@ pub unsafe trait SweepSpace: Sync {
     /// then, but the call must be sound.
     fn needs_drop(&self, span: u32) -> bool;
 
-    /// Sweeps the claimed span, which the caller owns alone until the claim ends.
+    /// Sweeps the claimed span, which the caller owns alone until the claim ends, and adds what
+    /// that gave back to `tally`.
     ///
     /// The claim ends in one of three ways:
     ///
@@ -67,7 +68,7 @@ pub unsafe trait SweepSpace: Sync {
     ///
     /// May unwind, when drop glue does. The span then counts as swept: objects that were not
     /// reclaimed have to wait for the next cycle, or are lost; that is the heap's choice.
-    fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed;
+    fn reclaim(&self, claim: Claim<'_, Self>, tally: &mut Reclaimed);
 
     /// A visit that may have swept many spans ends: the place for what is dear to do a span, such
     /// as counting on a shared word or giving pages back. It is done before the visit counts as
@@ -77,13 +78,16 @@ pub unsafe trait SweepSpace: Sync {
     fn settle(&self) {}
 }
 
-/// What the sweeping of one span gave back.
+/// What sweeping gave back, added up.
+///
+/// A sum that each span adds to, not a value that each returns: returned values went through
+/// memory in pieces and were loaded whole, which waits for every store before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimed {
     /// Objects found dead.
-    pub freed_objects: u32,
-    /// Bytes of their slots, or of the whole span if it was freed.
+    pub freed_objects: u64,
+    /// Bytes of their slots, or of whole spans if these were freed.
     pub freed_bytes: usize,
-    /// Whether the span itself was empty and its pages went back.
-    pub span_freed: bool,
+    /// Spans that were empty, and whose pages went back.
+    pub spans_freed: usize,
 }

@@ -18,13 +18,14 @@
 //! The protocols are in `generation.rs` (one span) and `state.rs` (the whole sweep).
 
 use std::any::Any;
+use std::mem;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::generation::{Generation, Standing};
 use crate::state::State;
 use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
-use crate::{Reclaimed, SweepSpace};
+use crate::{Claim, Reclaimed, SweepSpace};
 
 /// Indexes taken at once. 64 pages are half a MiB of heap: enough that the cursor's cache line
 /// does not travel, little enough that threads end together.
@@ -69,10 +70,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn count(&mut self, reclaimed: Reclaimed) {
-        self.spans_freed += usize::from(reclaimed.span_freed);
-        self.freed_objects += u64::from(reclaimed.freed_objects);
-        self.freed_bytes += reclaimed.freed_bytes;
+    fn add(&mut self, tally: Reclaimed) {
+        self.spans_freed += tally.spans_freed;
+        self.freed_objects += tally.freed_objects;
+        self.freed_bytes += tally.freed_bytes;
     }
 }
 
@@ -195,7 +196,11 @@ impl Sweeper {
                 continue;
             }
             return match generation.claim(space, span) {
-                Some(claim) => Outcome::Swept(space.reclaim(claim)),
+                Some(claim) => {
+                    let mut tally = Reclaimed::default();
+                    space.reclaim(claim, &mut tally);
+                    Outcome::Swept(tally)
+                }
                 None => Outcome::InFlight,
             };
         }
@@ -327,6 +332,10 @@ impl<S: SweepSpace + ?Sized> Drop for Visit<'_, S> {
 
 /// Sweeps those spans of a batch that are of the kind and unclaimed, and returns the first panic
 /// at its end.
+///
+/// Spans without drop glue are claimed all at once and swept then: a claim is a read-modify-write,
+/// which waits for the stores to the span that was swept before it. With drop glue, whose end
+/// nobody knows, they are claimed one by one.
 fn sweep_indexes<S>(
     space: &S,
     generation: Generation,
@@ -338,6 +347,18 @@ where
     S: SweepSpace + ?Sized,
 {
     let mut panicked = Ok(());
+    let mut tally = Reclaimed::default();
+    let mut sweep = |claim| {
+        progress.spans_swept += 1;
+        // Unwind safe: the claim publishes the span, and its content is the heap's to keep whole.
+        let reclaiming = AssertUnwindSafe(|| space.reclaim(claim, &mut tally));
+        if let Err(payload) = panic::catch_unwind(reclaiming) {
+            let first = mem::replace(&mut panicked, Ok(()));
+            panicked = keep_first(first, Err(payload));
+        }
+    };
+    let mut claims: [Option<Claim<'_, S>>; BATCH as usize] = std::array::from_fn(|_| None);
+    let mut room = claims.iter_mut();
     let mut from = indexes.start;
     while let Some(span) = space.next_span(from, indexes.end) {
         from = span + 1;
@@ -352,13 +373,13 @@ where
         let Some(claim) = generation.claim(space, span) else {
             continue;
         };
-        progress.spans_swept += 1;
-        // Unwind safe: the claim publishes the span, and its content is the heap's to keep whole.
-        match panic::catch_unwind(AssertUnwindSafe(|| space.reclaim(claim))) {
-            Ok(reclaimed) => progress.count(reclaimed),
-            Err(payload) => panicked = keep_first(panicked, Err(payload)),
+        match room.next() {
+            Some(place) if glue == Glue::Without => *place = Some(claim),
+            _ => sweep(claim),
         }
     }
+    claims.into_iter().flatten().for_each(sweep);
+    progress.add(tally);
     panicked
 }
 

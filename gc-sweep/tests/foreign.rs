@@ -124,7 +124,7 @@ unsafe impl SweepSpace for Heap {
     fn needs_drop(&self, span: u32) -> bool {
         self.span(span).drops
     }
-    fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed {
+    fn reclaim(&self, claim: Claim<'_, Self>, tally: &mut Reclaimed) {
         let index = claim.span();
         let span = self.span(index);
         let marked = span.marked.swap(0, SeqCst);
@@ -133,22 +133,14 @@ unsafe impl SweepSpace for Heap {
             span.reclaimed[object as usize].fetch_add(1, SeqCst);
         }
         assert!(!span.panics.load(SeqCst), "drop glue of span {index}");
-        let freed_objects = dead.count_ones();
+        tally.freed_objects += u64::from(dead.count_ones());
         if marked != 0 {
             claim.publish();
-            let freed_bytes = freed_objects as usize * SLOT_BYTES;
-            return Reclaimed {
-                freed_objects,
-                freed_bytes,
-                span_freed: false,
-            };
-        }
-        claim.retire();
-        let freed_bytes = OBJECTS as usize * SLOT_BYTES;
-        Reclaimed {
-            freed_objects,
-            freed_bytes,
-            span_freed: true,
+            tally.freed_bytes += dead.count_ones() as usize * SLOT_BYTES;
+        } else {
+            claim.retire();
+            tally.freed_bytes += OBJECTS as usize * SLOT_BYTES;
+            tally.spans_freed += 1;
         }
     }
 }
@@ -164,9 +156,9 @@ fn lazily_span_by_span() {
         let Outcome::Swept(reclaimed) = heap.sweeper.sweep_span(&heap, index) else {
             panic!("span {index} was not swept yet");
         };
-        freed += u64::from(reclaimed.freed_objects);
+        freed += reclaimed.freed_objects;
         let again = heap.sweeper.sweep_span(&heap, index);
-        let gone = reclaimed.span_freed;
+        let gone = reclaimed.spans_freed == 1;
         assert_eq!(
             again,
             if gone {
@@ -246,8 +238,8 @@ fn four_threads_sweep_each_span_once() {
                     if let Outcome::Swept(reclaimed) = heap.sweeper.sweep_span(&heap, index) {
                         add(Progress {
                             spans_swept: 1,
-                            spans_freed: usize::from(reclaimed.span_freed),
-                            freed_objects: u64::from(reclaimed.freed_objects),
+                            spans_freed: reclaimed.spans_freed,
+                            freed_objects: reclaimed.freed_objects,
                             ..Progress::default()
                         });
                     }

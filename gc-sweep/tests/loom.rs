@@ -69,12 +69,11 @@ unsafe impl SweepSpace for Space {
     fn needs_drop(&self, span: u32) -> bool {
         self.0[span as usize].drops
     }
-    fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed {
+    fn reclaim(&self, claim: Claim<'_, Self>, _tally: &mut Reclaimed) {
         let span = &self.0[claim.span() as usize];
         span.content.with_mut(|_| ());
         span.sweeps.fetch_add(1, SeqCst);
         self.1.lock().unwrap().push(thread::current().id());
-        Reclaimed::default()
     }
     fn settle(&self) {
         let own = thread::current().id();

@@ -72,7 +72,7 @@ unsafe impl SweepSpace for SweepPort<'_> {
             .is_some_and(|info| info.needs_drop)
     }
 
-    fn reclaim(&self, claim: Claim<'_, Self>) -> Reclaimed {
+    fn reclaim(&self, claim: Claim<'_, Self>, tally: &mut Reclaimed) {
         let heap = &self.core.heap;
         let span = claim.span();
         let info = heap.info(span);
@@ -108,11 +108,9 @@ unsafe impl SweepSpace for SweepPort<'_> {
                 heap.offer(span);
             }
         }
-        Reclaimed {
-            freed_objects: swept.freed_objects,
-            freed_bytes: swept.freed_bytes,
-            span_freed: burials.is_some(),
-        }
+        tally.freed_objects += u64::from(swept.freed_objects);
+        tally.freed_bytes += swept.freed_bytes;
+        tally.spans_freed += usize::from(burials.is_some());
     }
 
     fn settle(&self) {

@@ -85,8 +85,9 @@ impl Set {
                 }
             }
         });
-        // The slice of slots has a span of its own.
-        assert_eq!(self.spans(), SPANS + 1);
+        // The slice of slots has a span of its own, and the heap grows by some spans at once.
+        let spans = self.spans();
+        assert!((SPANS + 1..=SPANS + 33).contains(&spans), "{spans} spans");
     }
 
     /// Empties about `percent` of the slots at random, collects, and says what sweeping cost.
