@@ -122,19 +122,33 @@ impl ThreadCache {
         info: &'static TypeInfo,
         class: SizeClass,
     ) -> Result<NonNull<u8>, Exhausted> {
+        match self.take(info, class) {
+            Some(slot) => Ok(slot),
+            None => self.alloc_slow(heap, refill, info, class),
+        }
+    }
+
+    /// The fast half of [`Self::alloc`]: a slot of the current word, if it has one.
+    ///
+    /// Apart, and small, so that it is inlined wherever a caller allocates: the class is a
+    /// constant there, and the port need not exist yet.
+    #[inline(always)]
+    pub fn take(&mut self, info: &'static TypeInfo, class: SizeClass) -> Option<NonNull<u8>> {
         let key = key_of(info, class);
         let index = hash(key) & (self.slots.len() - 1);
         // SAFETY: the length is a power of two, so the masked index is below it.
         let slot = unsafe { self.slots.get_unchecked_mut(index) };
-        if slot.key == key && slot.free != 0 {
-            return Ok(slot.take());
-        }
-        self.alloc_slow(heap, refill, info, class)
+        (slot.key == key && slot.free != 0).then(|| slot.take())
     }
 
+    /// The slow half of [`Self::alloc`], after [`Self::take`] had nothing: finds a word or a span.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::alloc`].
     #[cold]
     #[inline(never)]
-    fn alloc_slow<S: PageSource, R: Refill>(
+    pub fn alloc_slow<S: PageSource, R: Refill>(
         &mut self,
         heap: &Heap<S>,
         refill: &R,

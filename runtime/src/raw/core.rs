@@ -101,7 +101,8 @@ impl Core {
         core
     }
 
-    /// Memory for an object, uninitialised; its slot counts as allocated.
+    /// Memory for an object, uninitialised, where the cache's own `take` has none; its slot counts
+    /// as allocated.
     ///
     /// # Safety
     ///
@@ -109,8 +110,7 @@ impl Core {
     /// * It initialises the object before it lets go of `info`'s promises: before it publishes the
     ///   reference or leaves. Or it gives the slot back by [`Heap::unallocate`].
     /// * `info` was made by [`crate::raw::info`]; `bytes` is at least its size.
-    #[inline(always)]
-    pub(crate) unsafe fn alloc(
+    pub(crate) unsafe fn alloc_slow(
         &self,
         local: &mut Local,
         info: &'static TypeInfo,
@@ -120,7 +120,7 @@ impl Core {
         match class {
             Some(class) => local
                 .cache
-                .alloc(&self.heap, &RefillPort(self), info, class),
+                .alloc_slow(&self.heap, &RefillPort(self), info, class),
             None => self.heap.alloc_large(&RefillPort(self), info, bytes),
         }
     }

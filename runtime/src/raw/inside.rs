@@ -78,9 +78,34 @@ impl<'m, C: Collector> Inside<'m, C> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let class = SizeClass::of(bytes, info.align);
+        if let Some(class) = class {
+            let take = |local: &mut Local| local.cache.take(info, class);
+            // SAFETY: inside through this state; `take` does not come back here.
+            if let Some(slot) = unsafe { self.state.with_local(take) } {
+                return Ok(slot);
+            }
+        }
+        // SAFETY: this function's own preconditions.
+        unsafe { self.alloc_slow(info, class, bytes) }
+    }
+
+    /// As [`Self::alloc`], where the cache has no slot at hand. The closure that takes one must
+    /// stay small, or the compiler calls it instead of inlining it: that cost 2 to 40 ns a call.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::alloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_slow(
+        &self,
+        info: &'static TypeInfo,
+        class: Option<SizeClass>,
+        bytes: usize,
+    ) -> Result<NonNull<u8>, Exhausted> {
         let core = &*self.shared.core;
         // SAFETY: inside, the local is ours, the rest is the caller's promise.
-        let alloc = |local: &mut Local| unsafe { core.alloc(local, info, class, bytes) };
+        let alloc = |local: &mut Local| unsafe { core.alloc_slow(local, info, class, bytes) };
         // SAFETY: inside through this state; nothing in `alloc` comes back here.
         unsafe { self.state.with_local(alloc) }
     }
