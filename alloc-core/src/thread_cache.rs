@@ -122,7 +122,10 @@ impl ThreadCache {
         info: &'static TypeInfo,
         class: SizeClass,
     ) -> Result<NonNull<u8>, Exhausted> {
-        match self.take(info, class) {
+        if let Some(slot) = self.take(info, class) {
+            return Ok(slot);
+        }
+        match self.take_next(heap, info, class) {
             Some(slot) => Ok(slot),
             None => self.alloc_slow(heap, refill, info, class),
         }
@@ -141,7 +144,26 @@ impl ThreadCache {
         (slot.key == key && slot.free != 0).then(|| slot.take())
     }
 
-    /// The slow half of [`Self::alloc`], after [`Self::take`] had nothing: finds a word or a span.
+    /// The second step of [`Self::alloc`], after [`Self::take`] had nothing: a slot of the next
+    /// word of the span, if there is one.
+    ///
+    /// One call and few stores: in a nearly full heap it runs every other object, and what it
+    /// pushes waits in the store buffer behind the misses of the objects before, which then no
+    /// longer overlap with the next one's.
+    #[inline(never)]
+    pub fn take_next<S: PageSource>(
+        &mut self,
+        heap: &Heap<S>,
+        info: &'static TypeInfo,
+        class: SizeClass,
+    ) -> Option<NonNull<u8>> {
+        let index = Self::place(&self.slots, key_of(info, class));
+        // A free entry has no words, so it has no next one.
+        let slot = &mut self.slots[index];
+        (slot.free != 0 || slot.advance(heap, class)).then(|| slot.take())
+    }
+
+    /// The last step of [`Self::alloc`], after [`Self::take_next`] had nothing: finds a span.
     ///
     /// # Errors
     ///

@@ -84,6 +84,12 @@ impl<'m, C: Collector> Inside<'m, C> {
             if let Some(slot) = unsafe { self.state.with_local(take) } {
                 return Ok(slot);
             }
+            let heap = &self.shared.core.heap;
+            let next = |local: &mut Local| local.cache.take_next(heap, info, class);
+            // SAFETY: as above.
+            if let Some(slot) = unsafe { self.state.with_local(next) } {
+                return Ok(slot);
+            }
         }
         // SAFETY: this function's own preconditions.
         unsafe { self.alloc_slow(info, class, bytes) }
