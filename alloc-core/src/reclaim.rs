@@ -91,7 +91,7 @@ impl<S: PageSource> Heap<S> {
     ///
     /// The caller publishes the generation afterwards, or, if the span is empty and of no use to
     /// it, publishes 0 and frees the span. A large object that is dead leaves an empty span that
-    /// is of no use to anyone. A few nanoseconds for 8 KiB.
+    /// is of no use to anyone. Linear in the span's words of bits, eight a page.
     ///
     /// # Safety
     ///

@@ -4,8 +4,8 @@
 //! which a slot begins and nothing is allocated. The address is the word's base plus 16 bytes
 //! times the bit's place, so the path is a count of trailing zeros and `w & (w - 1)`, the same on
 //! an empty span as on one that is full of holes. (Bumping a pointer through runs of free slots
-//! mispredicts at every short run: 1.4–4 times slower on a fragmented heap, 0.1–0.6 ns faster on
-//! an empty one.)
+//! mispredicts at every short run: in prototypes 1.4–4 times slower on a fragmented heap,
+//! 0.1–0.6 ns faster on an empty one.)
 //!
 //! All bits of a word are set as allocated when the word is *taken*, so that an allocation writes
 //! nothing but the slot; what was not used is cleared when the word is given up

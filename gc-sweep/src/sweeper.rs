@@ -7,10 +7,10 @@
 //! background; a collector wants the rest ([`Sweeper::finish`]).
 //!
 //! Spans with and without drop glue have a cursor each, over the same indexes. Without glue a
-//! span is swept in nanoseconds by swapping bitmaps, so that a whole heap of them costs less than
-//! a millisecond a GiB and is best done in one pass. With glue it runs the user's code, some
-//! sixty times dearer, and must never happen on an allocation path. Lists by kind would save the
-//! second walk but need a place to live and a lock; the walk reads one word a span.
+//! span is swept in some 25 ns by swapping bitmaps (`runtime`'s spans of 8 KiB, so 3 to 4 ms a
+//! GiB), and is best done in one pass. With glue it runs the user's code, far dearer, and must
+//! never happen on an allocation path. Lists by kind would save the second walk but need a place
+//! to live and a lock; the walk reads one word a span.
 //!
 //! What it costs: a read-modify-write for a batch's indexes, two for a visit, one for a claim;
 //! no lock but at the end of a cycle.

@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The spans of one heap, for one sweeping thread.
 ///
-/// What sweeping frees is accounted for once a visit, not once a span: the read-modify-write of a
-/// shared count would wait for the stores to each span's metadata, which are misses.
+/// What sweeping frees is accounted for once a visit, not once a span: one write of the shared
+/// count, and pages that go back as runs of neighbors.
 pub(crate) struct SweepPort<'a> {
     core: &'a Core,
     /// Bytes of slots that came free and have not been discharged.
