@@ -1,8 +1,8 @@
 //! Bits beside the heap: one a granule (marks, allocations) or one a page (heads of spans).
 //!
 //! Each array stands alone and dense, because a random look-up costs what its cache line costs:
-//! bits in the objects' own pages were 5 to 8 times slower to look up at 64–320 MiB in prototypes. The place of
-//! a bit is `(address - base) >> 4` for every type, so no size has to be loaded first.
+//! bits in the objects' own pages were 5 to 8 times slower to look up at 64–320 MiB in prototypes.
+//! The place of a bit is `(address - base) >> 4` for every type, so no size has to be loaded first.
 //!
 //! A word is written in two ways, and which one is right depends on who may write its neighbours:
 //!
