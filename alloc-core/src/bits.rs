@@ -9,6 +9,7 @@
 //! | operation | who else may write the word |
 //! |---|---|
 //! | [`Bits::claim`], [`Bits::set`], [`Bits::clear`] | anyone: a read-modify-write |
+//! | [`Bits::set_in_word`], [`Bits::clear_in_word`] | anyone, other bits: a read-modify-write |
 //! | [`Bits::claim_alone`], [`Bits::store_word`] | nobody: the caller owns the span, or marks alone |
 //!
 //! Proof sketch for the claim: `fetch_or` of one bit returns the word before it, and all
@@ -109,6 +110,21 @@ impl Bits {
         self.words
             .get(bit / 64)
             .fetch_and(!mask(bit), Ordering::Release);
+    }
+
+    /// Sets bits of the word at `index` whose neighbours others may be setting.
+    #[inline]
+    pub fn set_in_word(&self, index: usize, bits: u64) {
+        // Relaxed: as in `claim`; the objects behind the bits are published by other means.
+        self.words.get(index).fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Clears bits of the word at `index`, which the caller has set, and whose neighbours others
+    /// may be setting.
+    #[inline]
+    pub fn clear_in_word(&self, index: usize, bits: u64) {
+        // Relaxed: as in `set_in_word`.
+        self.words.get(index).fetch_and(!bits, Ordering::Relaxed);
     }
 
     /// The word at `index`, which the caller's claim or ownership keeps still.

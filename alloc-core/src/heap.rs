@@ -229,8 +229,8 @@ impl<S: PageSource> Heap<S> {
         Ok(run.start)
     }
 
-    /// Memory for one object of `bytes` bytes that owns its span, uninitialised; see
-    /// [`crate::ThreadCache::alloc`] for what the caller owes.
+    /// Memory for one object of `bytes` bytes that owns its span, uninitialised, and marked if
+    /// `black`; see [`crate::ThreadCache::alloc`] for what the caller owes.
     ///
     /// # Errors
     ///
@@ -240,6 +240,7 @@ impl<S: PageSource> Heap<S> {
         refill: &R,
         info: &'static TypeInfo,
         bytes: usize,
+        black: bool,
     ) -> Result<NonNull<u8>, Exhausted> {
         let pages = u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX);
         let run = self.alloc_pages(pages.max(1), 1)?;
@@ -250,7 +251,11 @@ impl<S: PageSource> Heap<S> {
             central: NO_CENTRAL,
             generation: refill.generation(),
         };
-        self.allocs.store_word((run.start * PAGE_WORDS) as usize, 1);
+        let word = (run.start * PAGE_WORDS) as usize;
+        self.allocs.store_word(word, 1);
+        if black {
+            self.marks.set_in_word(word, 1);
+        }
         self.spans.birth(run.start, birth);
         self.spans.set_live(run.start, 1);
         self.spans.disown(run.start);
@@ -272,9 +277,10 @@ impl<S: PageSource> Heap<S> {
     /// * The cache it came from has not been flushed since (a large object: no cycle has passed).
     pub unsafe fn unallocate(&self, object: NonNull<u8>) {
         let granule = self.granule_of(object.as_ptr().addr());
-        let word = self.allocs.word(granule / 64);
-        self.allocs
-            .store_word(granule / 64, word & !(1 << (granule % 64)));
+        let (index, bit) = (granule / 64, 1 << (granule % 64));
+        self.allocs.store_word(index, self.allocs.word(index) & !bit);
+        // A black cache has marked it.
+        self.marks.clear_in_word(index, bit);
     }
 
     /// One past the last page that ever held a span.

@@ -12,6 +12,12 @@
 //! ([`ThreadCache::flush`]). Until then nobody else reads or writes the span's allocation bits: it
 //! is owned.
 //!
+//! *Allocating black.* While a collector marks beside the mutators, new objects must count as
+//! marked. So a black cache marks every free slot of a word when it takes the word
+//! ([`ThreadCache::blacken`]), and clears the marks of those that it did not use together with
+//! their allocation bits: an allocation is the same few instructions in every phase. Others mark
+//! objects of the same word meanwhile, so these are read-modify-writes.
+//!
 //! The table is open-addressed by the address of the [`TypeInfo`] and the class, and grows; a slot
 //! that is not at its first place is found on the slow path at the cost of a probe or two.
 
@@ -38,6 +44,8 @@ pub(crate) const WORD_BYTES: usize = 64 * GRANULE_BYTES;
 pub struct ThreadCache {
     slots: Box<[Slot]>,
     used: usize,
+    /// Slots are marked when their word is taken.
+    black: bool,
 }
 
 /// One (type, class) of the cache. The first three words are the fast path.
@@ -101,6 +109,22 @@ impl ThreadCache {
         Self {
             slots: (0..SLOTS_AT_FIRST).map(|_| Slot::default()).collect(),
             used: 0,
+            black: false,
+        }
+    }
+
+    /// Whether new objects are marked from birth.
+    #[inline]
+    pub fn is_black(&self) -> bool {
+        self.black
+    }
+
+    /// New objects are marked from birth, until the next [`Self::flush`]: those of the words at
+    /// hand, and of each word taken later.
+    pub fn blacken<S: PageSource>(&mut self, heap: &Heap<S>) {
+        self.black = true;
+        for slot in self.slots.iter().filter(|slot| slot.free != 0) {
+            heap.marks().set_in_word(slot.word_at(), slot.free);
         }
     }
 
@@ -159,8 +183,9 @@ impl ThreadCache {
     ) -> Option<NonNull<u8>> {
         let index = Self::place(&self.slots, key_of(info, class));
         // A free entry has no words, so it has no next one.
+        let black = self.black;
         let slot = &mut self.slots[index];
-        (slot.free != 0 || slot.advance(heap, class)).then(|| slot.take())
+        (slot.free != 0 || slot.advance(heap, class, black)).then(|| slot.take())
     }
 
     /// The last step of [`Self::alloc`], after [`Self::take_next`] had nothing: finds a span.
@@ -177,8 +202,9 @@ impl ThreadCache {
         info: &'static TypeInfo,
         class: SizeClass,
     ) -> Result<NonNull<u8>, Exhausted> {
+        let black = self.black;
         let slot = self.find_or_insert(heap, info, class);
-        while slot.free == 0 && !slot.advance(heap, class) {
+        while slot.free == 0 && !slot.advance(heap, class, black) {
             slot.give_up(heap);
             slot.acquire(heap, refill, class)?;
         }
@@ -232,13 +258,14 @@ impl ThreadCache {
         self.slots = slots;
     }
 
-    /// Gives up every span, with exact allocation bits; returns the bytes that had been charged
-    /// and were not used.
+    /// Gives up every span, with exact allocation bits, and is not black any more; returns the
+    /// bytes that had been charged and were not used.
     pub fn flush<S: PageSource>(&mut self, heap: &Heap<S>) -> usize {
         let mut unused_bytes = 0;
         for slot in self.slots.iter_mut().filter(|slot| slot.words != 0) {
-            unused_bytes += slot.flush(heap);
+            unused_bytes += slot.flush(heap, self.black);
         }
+        self.black = false;
         unused_bytes
     }
 }
@@ -256,8 +283,14 @@ impl Slot {
         unsafe { NonNull::new_unchecked(address) }
     }
 
-    /// Takes the next word of the span that has a free slot; false at the span's end.
-    fn advance<S: PageSource>(&mut self, heap: &Heap<S>, class: SizeClass) -> bool {
+    /// The index of the current word, if it has one.
+    fn word_at(&self) -> usize {
+        (self.span * PAGE_WORDS + self.word_next - 1) as usize
+    }
+
+    /// Takes the next word of the span that has a free slot, and marks these if `black`; false at
+    /// the span's end.
+    fn advance<S: PageSource>(&mut self, heap: &Heap<S>, class: SizeClass, black: bool) -> bool {
         while self.word_next < self.words {
             let index = (self.span * PAGE_WORDS + self.word_next) as usize;
             let allocated = heap.allocs().word(index);
@@ -265,6 +298,9 @@ impl Slot {
             self.word_next += 1;
             if free != 0 {
                 heap.allocs().store_word(index, allocated | free);
+                if black {
+                    heap.marks().set_in_word(index, free);
+                }
                 self.free = free;
                 self.word_base = heap.address_of_word(index);
                 return true;
@@ -326,15 +362,18 @@ impl Slot {
     }
 
     /// Clears what was taken and not used, and offers the span to others.
-    fn flush<S: PageSource>(&mut self, heap: &Heap<S>) -> usize {
+    fn flush<S: PageSource>(&mut self, heap: &Heap<S>, black: bool) -> usize {
         let Some(central) = &self.central else {
             return 0;
         };
         let class = central.class;
         if self.free != 0 {
-            let index = (self.span * PAGE_WORDS + self.word_next - 1) as usize;
+            let index = self.word_at();
             heap.allocs()
                 .store_word(index, heap.allocs().word(index) & !self.free);
+            if black {
+                heap.marks().clear_in_word(index, self.free);
+            }
             self.free = 0;
         }
         let first = (self.span * PAGE_WORDS) as usize;

@@ -106,7 +106,7 @@ impl<'h> Machine<'h> {
     fn raw(&mut self, info: &'static TypeInfo, size: usize) -> Result<NonNull<u8>, Exhausted> {
         match SizeClass::of(size, info.align) {
             Some(class) => self.cache.alloc(self.heap, &self.sweeping, info, class),
-            None => self.heap.alloc_large(&self.sweeping, info, size),
+            None => self.heap.alloc_large(&self.sweeping, info, size, false),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::Claim;
 ///   then on the word changes through the sweeper's claims alone, or to 0 by a successful
 ///   `exchange_generation` of an owner who frees a swept span outside sweeping.
 /// - No span is born with an older generation once [`Sweeper::begin`](crate::Sweeper::begin) has
-///   returned a newer one.
+///   returned a newer one, or [`Sweeper::open`](crate::Sweeper::open) has returned.
 /// - `next_span` leaves out no span that was born before the present cycle began.
 /// - `reclaim` destroys nothing but dead objects of the claimed span.
 /// - Only `reclaim` unwinds.

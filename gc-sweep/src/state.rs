@@ -5,7 +5,8 @@
 //! | 32..64 | the heap's generation                                      |
 //! | 31     | every index was taken for spans with drop glue             |
 //! | 30     | every index was taken for spans without                    |
-//! | 0..30  | active: visitors who may hold a claim or an untaken batch  |
+//! | 29     | closed: the generation has moved, sweeping may not begin   |
+//! | 0..29  | active: visitors who may hold a claim or an untaken batch  |
 //!
 //! States, and what leads from one to the next:
 //!
@@ -13,7 +14,11 @@
 //! |----------|-------------|--------|-------------------------------------------------|
 //! | sweeping | not both    | any    | draining, when the second bit is set            |
 //! | draining | both        | > 0    | done, when the last visitor leaves              |
-//! | done     | both        | 0      | sweeping, by `open`, in the next generation     |
+//! | done     | both        | 0      | closed, by `advance`, in the next generation    |
+//! | closed   | both        | 0      | sweeping, by `open`                             |
+//!
+//! *Closed* is done as well: nobody sweeps. It is the time in which mutators give up the spans
+//! that they allocate from, one by one: spans of the generation before are still born and filled.
 //!
 //! *Done is stable*, until `open`: `enter` refuses in it, and only visitors set bits.
 //!
@@ -34,7 +39,8 @@ use crate::sync::{AtomicU64, Ordering};
 const GENERATION_SHIFT: u32 = 32;
 const WITH_TAKEN: u64 = 1 << 31;
 const WITHOUT_TAKEN: u64 = 1 << 30;
-const ACTIVE_MASK: u64 = WITHOUT_TAKEN - 1;
+const CLOSED: u64 = 1 << 29;
+const ACTIVE_MASK: u64 = CLOSED - 1;
 
 /// The word's value at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,11 @@ impl Snapshot {
     /// Whether nothing is left to sweep and nobody sweeps.
     pub(crate) fn is_done(self) -> bool {
         self.is_taken(Glue::With) && self.is_taken(Glue::Without) && self.active() == 0
+    }
+
+    /// Whether the generation has moved and sweeping has not been opened.
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
     }
 
     fn active(self) -> u64 {
@@ -144,7 +155,18 @@ impl State {
         );
     }
 
-    /// Opens the next cycle. The caller has seen the word done and is alone in opening.
+    /// Moves to the next generation, closed. The caller has seen the word done, and is alone in
+    /// advancing.
+    pub(crate) fn advance(&self, generation: Generation) {
+        // Release: pairs with the Acquire in `load`; who sees the new generation sees what its
+        // announcer did before. A store, as nobody else changes a word that is done.
+        self.0.store(
+            Snapshot::new(generation, WITH_TAKEN | WITHOUT_TAKEN | CLOSED).0,
+            Ordering::Release,
+        );
+    }
+
+    /// Opens the cycle. The caller has seen the word closed and is alone in opening.
     pub(crate) fn open(&self, generation: Generation) {
         // Release: pairs with the Acquire in `enter_unless`. A store, as nobody else changes a
         // word that is done.

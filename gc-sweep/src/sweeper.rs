@@ -47,7 +47,7 @@ pub enum Outcome {
     Swept(Reclaimed),
     /// It was swept in this cycle, or born in it; the caller sees what the sweeping wrote.
     AlreadySwept,
-    /// Another visitor is sweeping it.
+    /// Another visitor is sweeping it, or sweeping has not been [opened](Sweeper::open).
     InFlight,
     /// No span begins there.
     NoSpan,
@@ -136,12 +136,42 @@ impl Sweeper {
     ///
     /// If the former sweep is not done: call [`finish`](Self::finish) first.
     pub fn begin(&self, spans_end: u32) -> u32 {
+        let generation = self.advance();
+        self.open(spans_end);
+        generation
+    }
+
+    /// The first half of [`begin`](Self::begin), for a heap whose mutators are told one by one:
+    /// moves the generation and lets nobody sweep yet. Until [`open`](Self::open) spans may be
+    /// born with either generation, and whoever wants one swept is told [`Outcome::InFlight`].
+    ///
+    /// # Panics
+    ///
+    /// If the former sweep is not done: call [`finish`](Self::finish) first.
+    pub fn advance(&self) -> u32 {
         // The lock makes a second collector, which should not be, find "not done" below.
         let _gate = lock(&self.gate);
         let now = self.state.load();
         assert!(
-            now.is_done(),
-            "`Sweeper::begin` before the former sweep was done: call `finish` first"
+            now.is_done() && !now.is_closed(),
+            "a sweep begins before the former sweep was done: call `finish` first"
+        );
+        let generation = now.generation().next();
+        self.state.advance(generation);
+        generation.word()
+    }
+
+    /// The second half of [`begin`](Self::begin): sweeping may start. Nobody allocates from a span
+    /// of the former generation any more, and all of those begin below `spans_end`.
+    ///
+    /// # Panics
+    ///
+    /// If there was no [`advance`](Self::advance) before.
+    pub fn open(&self, spans_end: u32) {
+        let now = self.state.load();
+        assert!(
+            now.is_closed(),
+            "`Sweeper::open` without `Sweeper::advance` before"
         );
         // Relaxed: `open` releases them to each visitor.
         self.end.store(spans_end, Ordering::Relaxed);
@@ -149,9 +179,7 @@ impl Sweeper {
             // Relaxed: as above.
             cursor.store(0, Ordering::Relaxed);
         }
-        let generation = now.generation().next();
-        self.state.open(generation);
-        generation.word()
+        self.state.open(now.generation());
     }
 
     /// Sweeps one span, if that is still to be done: lazy sweeping, for an allocator that is
@@ -176,6 +204,7 @@ impl Sweeper {
                 Standing::NoSpan => return Outcome::NoSpan,
                 Standing::Swept => return Outcome::AlreadySwept,
                 Standing::Claimed => return Outcome::InFlight,
+                Standing::Unswept if now.is_closed() => return Outcome::InFlight,
                 Standing::Unswept if !now.is_done() => {}
                 // A cycle may have begun since the state was read: judge again. If none has, the
                 // word is wrong, for in a sweep that is done no span is unswept.

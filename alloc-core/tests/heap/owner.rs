@@ -79,7 +79,7 @@ impl Owner {
         let class = SizeClass::of(size, info.align);
         let address = match class {
             Some(class) => cache.alloc(&self.heap, self, info, class),
-            None => self.heap.alloc_large(self, info, size),
+            None => self.heap.alloc_large(self, info, size, false),
         };
         let slot_bytes = match class {
             Some(class) => class.bytes(),
