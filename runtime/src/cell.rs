@@ -3,6 +3,7 @@
 use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::gc::Gc;
+use crate::raw::{info, kind_of, object_at};
 use crate::repr::Managed;
 use crate::sync::{AtomicPtr, Ordering};
 use gc_mark::{Rebrand, Trace, Visitor};
@@ -13,7 +14,8 @@ use std::ptr::NonNull;
 /// A place for a reference, or none: one atomic word.
 ///
 /// A store needs the closure's [`Cx`], because a collector that marks beside the mutators must
-/// hear of it.
+/// hear of it: while it marks, a store logs what it overwrites; otherwise it costs a test more
+/// than a plain one.
 pub struct GcCell<'gc, T: ?Sized> {
     word: AtomicPtr<u8>,
     holds: PhantomData<Gc<'gc, T>>,
@@ -45,23 +47,31 @@ impl<'gc, T: ?Sized> GcCell<'gc, T> {
         // SAFETY: the word came from a `Gc` of this type and brand.
         unsafe { from_word(self.word.load(Ordering::Acquire)) }
     }
+}
 
+impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
     /// Stores `value`.
-    #[inline]
-    pub fn set<C: Collector>(&self, _cx: &Cx<'gc, C>, value: Option<Gc<'gc, T>>) {
-        // Release: pairs with the Acquire in `get`.
-        self.word.store(to_word(value), Ordering::Release);
+    #[inline(always)]
+    pub fn set<C: Collector>(&self, cx: &Cx<'gc, C>, value: Option<Gc<'gc, T>>) {
+        if cx.inside().phase().logs() {
+            self.swap(cx, value);
+        } else {
+            // Release: pairs with the Acquire in `get`.
+            self.word.store(to_word(value), Ordering::Release);
+        }
     }
 
     /// Stores `value` and returns what the cell held.
     pub fn swap<C: Collector>(
         &self,
-        _cx: &Cx<'gc, C>,
+        cx: &Cx<'gc, C>,
         value: Option<Gc<'gc, T>>,
     ) -> Option<Gc<'gc, T>> {
         // AcqRel: Release pairs with the Acquire in `get`; Acquire as in `get`, for the old.
         // SAFETY: the word came from a `Gc` of this type and brand.
-        unsafe { from_word(self.word.swap(to_word(value), Ordering::AcqRel)) }
+        let old = unsafe { from_word(self.word.swap(to_word(value), Ordering::AcqRel)) };
+        log_store(cx, old, value);
+        old
     }
 
     /// Stores `new` if the cell holds `current` (the same object); else returns what it holds.
@@ -71,21 +81,36 @@ impl<'gc, T: ?Sized> GcCell<'gc, T> {
     /// What the cell holds, if that is not `current`.
     pub fn compare_exchange<C: Collector>(
         &self,
-        _cx: &Cx<'gc, C>,
+        cx: &Cx<'gc, C>,
         current: Option<Gc<'gc, T>>,
         new: Option<Gc<'gc, T>>,
     ) -> Result<(), Option<Gc<'gc, T>>> {
-        let (current, new) = (to_word(current), to_word(new));
+        let (from, to) = (to_word(current), to_word(new));
         // AcqRel, and Acquire on failure: as in `swap` and in `get`.
         match self
             .word
-            .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
         {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                log_store(cx, current, new);
+                Ok(())
+            }
             // SAFETY: the word came from a `Gc` of this type and brand.
             Err(found) => Err(unsafe { from_word(found) }),
         }
     }
+}
+
+/// Tells the collector of a store; see [`crate::raw::Inside::log_store`].
+#[inline(always)]
+fn log_store<'gc, C: Collector, T: ?Sized + Managed>(
+    cx: &Cx<'gc, C>,
+    old: Option<Gc<'gc, T>>,
+    new: Option<Gc<'gc, T>>,
+) {
+    let entry = |gc: Gc<'gc, T>| (object_at(Gc::at(gc)), kind_of(info::<T::Repr>()));
+    // SAFETY: references of this heap, by their brand, to objects of `T`'s kind.
+    unsafe { cx.inside().log_store(old.map(entry), new.map(entry)) }
 }
 
 fn to_word<T: ?Sized>(value: Option<Gc<'_, T>>) -> *mut u8 {

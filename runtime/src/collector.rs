@@ -12,6 +12,9 @@ use crate::cycle::{CollectError, Session};
 pub enum Barrier {
     /// Nothing: the collector marks while the world is stopped.
     None,
+    /// It logs the reference that it overwrites, while the collector marks beside the mutators;
+    /// and the new one too, until every mutator does.
+    Deletion,
 }
 
 /// A policy of collection.

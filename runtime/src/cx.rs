@@ -1,12 +1,12 @@
 //! `Cx`: what a closure can do in the heap.
 
-use crate::collector::Collector;
+use crate::collector::{Barrier, Collector};
 use crate::gc::Gc;
+use crate::on_the_fly::OnTheFly;
 use crate::raw::object_type::info;
 use crate::raw::{Inside, ObjectType, kind_of, object_at};
 use crate::repr::{Managed, SliceOf};
 use crate::root::Root;
-use crate::stop_the_world::StopTheWorld;
 use crate::weak::{Weak, WeakCell, weak_info};
 use gc_mark::{Rebrand, Trace};
 use std::fmt;
@@ -15,7 +15,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 /// The inside of one heap, for one closure.
-pub struct Cx<'gc, C: Collector = StopTheWorld> {
+pub struct Cx<'gc, C: Collector = OnTheFly> {
     inside: NonNull<Inside<'gc, C>>,
     /// Invariant, as [`Gc`]'s brand.
     brand: PhantomData<fn(&'gc ()) -> &'gc ()>,
@@ -134,7 +134,6 @@ impl<'gc, C: Collector> Cx<'gc, C> {
         match unsafe { self.inside().alloc(info::<SliceOf<T>>(), bytes) } {
             Ok(at) => {
                 let mut filling = Filling {
-                    inside: self.inside(),
                     at,
                     len: 0,
                     of: PhantomData,
@@ -208,6 +207,15 @@ impl<'gc, C: Collector> Cx<'gc, C> {
         )
     }
 
+    /// Lets a cycle that marks go on while this closure runs for long. Allocating does so by
+    /// itself now and then. A few instructions if there is nothing to do.
+    #[inline]
+    pub fn poll(&self) {
+        if C::BARRIER != Barrier::None {
+            self.inside().poll();
+        }
+    }
+
     /// A reference that does not keep the object alive.
     ///
     /// # Panics
@@ -219,6 +227,7 @@ impl<'gc, C: Collector> Cx<'gc, C> {
             Ok(at) => {
                 // SAFETY: fresh memory of the right size and alignment.
                 unsafe { at.cast().write(WeakCell::new(Gc::at(gc))) };
+                self.inside().list_weak(at);
                 // SAFETY: just initialised with an object of `T`'s kind.
                 unsafe { Weak::from_raw(at) }
             }
@@ -233,15 +242,15 @@ fn out_of_memory<T>(exhausted: &Exhausted<T>) -> ! {
     panic!("{exhausted}")
 }
 
-/// A slice object that is being filled; if that stops half-way, nothing of it remains.
-struct Filling<'i, 'gc, C: Collector, T> {
-    inside: &'i Inside<'gc, C>,
+/// A slice object that is being filled; if that stops half-way, an empty one remains, for the next
+/// cycle to free.
+struct Filling<T> {
     at: NonNull<u8>,
     len: usize,
     of: PhantomData<T>,
 }
 
-impl<C: Collector, T> Filling<'_, '_, C, T> {
+impl<T> Filling<T> {
     fn push(&mut self, element: T) {
         // SAFETY: memory of this kind is there.
         let elements = unsafe { SliceOf::<T>::elements(self.at) };
@@ -260,14 +269,16 @@ impl<C: Collector, T> Filling<'_, '_, C, T> {
     }
 }
 
-impl<C: Collector, T> Drop for Filling<'_, '_, C, T> {
+impl<T> Drop for Filling<T> {
     fn drop(&mut self) {
         // SAFETY: memory of this kind is there.
         let elements = unsafe { SliceOf::<T>::elements(self.at) };
         let filled = NonNull::slice_from_raw_parts(elements, self.len);
         // SAFETY: these were pushed, and nobody else has seen them.
         unsafe { filled.drop_in_place() };
-        // SAFETY: allocated by this guard, never published.
-        unsafe { self.inside.unallocate(self.at) };
+        // SAFETY: the object begins with its length. An empty slice is as good as any: nobody
+        // knows of it, and the next cycle frees it. (The slot itself may be in another's hands
+        // for sweeping by now, if the iterator allocated.)
+        unsafe { self.at.cast::<usize>().write(0) };
     }
 }

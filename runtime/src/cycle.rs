@@ -1,4 +1,5 @@
-//! A cycle: the steps that a collector may take, in the order that keeps them sound.
+//! A cycle: the steps that a collector may take in a stopped world, in the order that keeps them
+//! sound. Those beside the mutators are in [`crate::beside`].
 //!
 //! ```text
 //! finish_sweep    nothing is unswept, so every mark bit is clear
@@ -8,15 +9,15 @@
 //! resume          the mutators go on; sweeping goes on behind them
 //! ```
 
+use crate::beside::Beside;
+use crate::crew::Crew;
 use crate::ports::mark::{MarkModel, WorldRoots};
 use crate::raw::core::Core;
 use crate::raw::object_type::{address_of, info_of, ops};
-use crate::raw::task::{Task, during};
+use crate::raw::task::{STOPPED, during};
 use crate::stats::{CycleStats, Reason};
-use crate::sync::{lock, on_own_thread};
-use crate::weak;
-use gc_mark::{Aborted, Kind, Marker, Object, Visitor};
-use rayon::ThreadPool;
+use crate::sync::lock;
+use gc_mark::{Aborted, Kind, Object, Visitor};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +54,7 @@ impl fmt::Display for CollectError {
 
 impl std::error::Error for CollectError {}
 
-fn message_of(aborted: Aborted) -> String {
+pub(crate) fn message_of(aborted: Aborted) -> String {
     let payload = aborted.into_payload();
     let text = payload
         .downcast_ref::<&str>()
@@ -87,6 +88,20 @@ impl<'a> Session<'a> {
     /// Sweeps what the last cycle left, so that this one finds clear marks.
     pub fn finish_sweep(&mut self) {
         self.core.finish_sweep();
+    }
+
+    /// Has every mutator log what it overwrites from now on, so that marking can go on beside
+    /// them; returns when all know. See [`Beside`].
+    ///
+    /// # Panics
+    ///
+    /// If the last sweep is not finished.
+    pub fn arm(&mut self) -> Beside<'_> {
+        assert!(
+            self.core.sweeper.is_done(),
+            "a cycle is armed before `finish_sweep`"
+        );
+        Beside::arm(self.core, &mut self.cycle)
     }
 
     /// Runs `act` while every mutator is outside. Whatever it does, even panic, they go on
@@ -155,7 +170,7 @@ impl Stopped<'_> {
                 (self.0)(object, kind);
             }
         }
-        let roots = WorldRoots { core: self.core };
+        let roots = WorldRoots::new(self.core);
         for job in 0..gc_mark::Roots::jobs(&roots) {
             gc_mark::Roots::scan(&roots, job, &mut Reporter(report));
         }
@@ -185,49 +200,21 @@ impl Stopped<'_> {
     pub unsafe fn scan(&self, object: Object, kind: Kind, report: &mut dyn FnMut(Object, Kind)) {
         let visit = ops(info_of(kind)).visit;
         // SAFETY: an object of that kind (precondition), live until a sweep begins.
-        during(Task::Marking, || unsafe {
-            visit(address_of(object), report)
-        });
+        during(STOPPED, || unsafe { visit(address_of(object), report) });
     }
 
-    /// Marks all that the roots reach: with `markers` threads of `pool`, or on this thread alone.
+    /// Marks all that the roots reach.
     ///
     /// # Errors
     ///
     /// [`CollectError::TracePanicked`]; the marks set so far are forgotten at the world's end.
-    pub fn mark(
-        &mut self,
-        marker: &mut Marker,
-        pool: Option<&ThreadPool>,
-        markers: usize,
-    ) -> Result<(), CollectError> {
+    pub fn mark(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
         self.dirty = true;
         let model = MarkModel::new(self.core);
-        let roots = WorldRoots { core: self.core };
-        let outcome = match pool {
-            None => during(Task::Marking, || marker.mark(&model, &roots)),
-            Some(pool) => {
-                let round = marker.round(&model, &roots);
-                let run = |index| during(Task::Marking, || round.run(index));
-                let broadcast = || {
-                    pool.broadcast(|context| {
-                        if context.index() < markers {
-                            run(context.index());
-                        }
-                    });
-                };
-                // A thread of another pool would take up that pool's jobs while it waits, and
-                // stay in one that wants to enter this stopped world.
-                if rayon::current_thread_index().is_none() {
-                    broadcast();
-                } else if !on_own_thread(broadcast) {
-                    run(0);
-                }
-                round.finish()
-            }
-        };
-        self.cycle.markers = if pool.is_some() { markers } else { 1 };
-        match outcome {
+        let roots = WorldRoots::new(self.core);
+        let markers = crew.muster(self.core.live_bytes());
+        self.cycle.markers = markers;
+        match crew.mark(&model, &roots, markers, STOPPED, true) {
             Ok(outcome) => {
                 self.cycle.objects_marked += outcome.objects;
                 Ok(())
@@ -251,9 +238,12 @@ impl Stopped<'_> {
         assert!(!self.swept, "a sweep is begun twice in one stop");
         let core = self.core;
         // SAFETY: marking is over (precondition), and the world is stopped.
-        unsafe { weak::clear_dead(&core.heap) };
+        unsafe { core.weaks.clear_dead(core) };
+        core.sweeper.advance();
+        // Nobody is inside: the collector acknowledges for everyone.
+        core.rest();
         core.heap.rewind();
-        core.sweeper.begin(core.heap.spans_end());
+        core.sweeper.open(core.heap.spans_end());
         core.fix_debt();
         core.suspend_trigger();
         self.swept = true;

@@ -3,19 +3,21 @@
 use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::cycle::CollectError;
+use crate::debug::Debug;
+use crate::on_the_fly::OnTheFly;
 use crate::ports::source::AnySource;
 use crate::raw;
-use crate::raw::core::{Core, Local};
+use crate::raw::core::{Core, Local, Settings};
+use crate::raw::fences::Fences;
 use crate::raw::shared::Shared;
 use crate::raw::world::State;
 use crate::stats::{CycleStats, Stats};
-use crate::stop_the_world::StopTheWorld;
 use alloc_core::{Census, Mmap, PageSource, ReserveError};
 use std::fmt;
 use std::sync::Arc;
 
 /// The heap that most programs want.
-pub type Heap = Runtime<StopTheWorld>;
+pub type Heap = Runtime<OnTheFly>;
 
 /// What a heap reserves if not told otherwise: addresses, not memory.
 const RESERVE_BYTES: usize = 64 << 30;
@@ -26,7 +28,7 @@ const RESERVE_BYTES_MIN: usize = 8 << 20;
 ///
 /// A handle: cloning it is cheap and gives another one of the same heap. The heap's memory goes
 /// back, and whatever is in it is dropped, when the last handle and the last [`Mutator`] are gone.
-pub struct Runtime<C: Collector = StopTheWorld> {
+pub struct Runtime<C: Collector = OnTheFly> {
     shared: Arc<Shared<C>>,
 }
 
@@ -66,13 +68,34 @@ impl<C: Collector> Runtime<C> {
         Builder::new(C::default())
     }
 
-    /// Registers a mutator: what a thread allocates with. Usually one a thread.
+    /// Registers a mutator: what a thread allocates with. Usually one a thread; called by the
+    /// thread's name in reports.
     pub fn mutator(&self) -> Mutator<C> {
-        let state = self.shared.core.world.register(Local::default());
+        let thread = std::thread::current();
+        self.mutator_named(thread.name().unwrap_or("unnamed"))
+    }
+
+    /// Registers a mutator under a name, by which reports call it.
+    pub fn mutator_named(&self, name: &str) -> Mutator<C> {
+        let state = self.shared.core.register(name);
         Mutator {
             shared: self.shared.clone(),
             state,
         }
+    }
+
+    /// Runs a cycle; returns when everything that was dead has been dropped and freed. At any
+    /// time, from any thread that is in no closure of this heap.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError`]; nothing was freed then.
+    ///
+    /// # Panics
+    ///
+    /// If this thread is inside a closure of this heap: the cycle would wait for its end.
+    pub fn collect(&self) -> Result<CycleStats, CollectError> {
+        self.shared.collect()
     }
 
     /// Sets the growth in percent after which a cycle begins; `None`: never for growth. At any
@@ -116,6 +139,8 @@ pub struct Builder<C: Collector> {
     percent: Option<u32>,
     reserve_bytes: usize,
     limit_bytes: Option<usize>,
+    debug: Debug,
+    symmetric_fences: bool,
     source: AnySource,
 }
 
@@ -127,6 +152,8 @@ impl<C: Collector> Builder<C> {
             percent: Some(100),
             reserve_bytes: RESERVE_BYTES,
             limit_bytes: None,
+            debug: Debug::default(),
+            symmetric_fences: false,
             source: AnySource::new(Mmap::default()),
         }
     }
@@ -156,6 +183,19 @@ impl<C: Collector> Builder<C> {
         self
     }
 
+    /// Checks and provocations, for tests.
+    pub fn debug(mut self, debug: Debug) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// Orders mutators and collector by full fences on both sides, as on systems that have no
+    /// `membarrier`: an entry costs some nanoseconds more, a handshake some microseconds less.
+    pub fn symmetric_fences(mut self) -> Self {
+        self.symmetric_fences = true;
+        self
+    }
+
     /// Where the heap's memory comes from, instead of the operating system.
     pub fn page_source(mut self, source: impl PageSource) -> Self {
         self.source = AnySource::new(source);
@@ -173,7 +213,17 @@ impl<C: Collector> Builder<C> {
             heap.pages().set_limit(limit_bytes);
         }
         let percent = if C::COLLECTS { self.percent } else { None };
-        let core = Core::new(heap, percent);
+        let fences = if self.symmetric_fences {
+            Fences::Symmetric
+        } else {
+            Fences::probe()
+        };
+        let settings = Settings {
+            percent,
+            fences,
+            debug: self.debug,
+        };
+        let core = Core::new(heap, settings);
         Ok(Runtime {
             shared: Arc::new(Shared::new(core, self.collector)),
         })
@@ -181,7 +231,7 @@ impl<C: Collector> Builder<C> {
 }
 
 /// A thread's access to a heap. May move to another thread between closures.
-pub struct Mutator<C: Collector = StopTheWorld> {
+pub struct Mutator<C: Collector = OnTheFly> {
     pub(crate) shared: Arc<Shared<C>>,
     pub(crate) state: Arc<State<Local>>,
 }
@@ -236,6 +286,6 @@ impl<C: Collector> Mutator<C> {
 
 impl<C: Collector> Drop for Mutator<C> {
     fn drop(&mut self) {
-        self.shared.retire(&self.state);
+        self.shared.core.retire(&self.state);
     }
 }

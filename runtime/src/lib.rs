@@ -15,8 +15,12 @@ mod root;
 mod weak;
 
 // How cycles run.
+mod beside;
 mod collector;
+mod crew;
 mod cycle;
+mod debug;
+mod on_the_fly;
 pub mod pacer;
 mod stats;
 mod stop_the_world;
@@ -31,17 +35,21 @@ mod sync;
 mod models;
 
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
+pub use beside::Beside;
 pub use cell::GcCell;
 pub use collector::{Barrier, Collector, NoGc};
+pub use crew::Crew;
 pub use cx::{Cx, Exhausted};
 pub use cycle::{CollectError, Session, Stopped};
+pub use debug::Debug;
 pub use gc::Gc;
 pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
 pub use heap::{Builder, Heap, Mutator, Runtime};
-pub use locked::{Locked, LockedGuard};
+pub use locked::{Locked, LockedGuard, ReadGuard, RwLocked, WriteGuard};
+pub use on_the_fly::OnTheFly;
 pub use repr::Managed;
 pub use root::Root;
-pub use stats::{CycleStats, Reason, Stats};
+pub use stats::{CycleStats, Late, Reason, Stats};
 pub use stop_the_world::StopTheWorld;
 pub use weak::Weak;
 

@@ -1,44 +1,211 @@
-//! `Locked`: any data inside an object, behind a lock.
+//! `Locked` and `RwLocked`: any data inside an object, behind a lock.
 //!
-//! A guard borrows the closure's `Cx`, so none outlives its closure. The marker of a stopped world
-//! therefore reads the data without the lock: every mutator is outside, and a guard that was
-//! leaked can no longer be written through, although the lock stays taken. `trace` is a safe
-//! method, though, and may be called by anyone at any time: whoever is no marker takes the lock.
+//! A guard borrows the closure's `Cx`, so none is used after its closure. While a collector marks
+//! beside the mutators, the first guard in a cycle that can write logs all references that the
+//! data holds before it hands out `&mut`: what any of its writes may hide is in the log then. So
+//! one test a guard takes the place of a barrier a store, and the data may be anything: a `Vec`,
+//! a `HashMap`. How the marker reads the data without waiting is said in
+//! [`crate::raw::stamp_lock`].
+//!
+//! `trace` is a safe method and may be called by anyone at any time: whoever is no marker takes
+//! the lock.
 
 use crate::collector::Collector;
 use crate::cx::Cx;
-use crate::raw::task::{self, Task};
-use crate::sync::{DataGuard, DataLock};
+use crate::raw::inside::LogSink;
+use crate::raw::phase::Phase;
+use crate::raw::stamp_lock::{NO_STAMP, StampLock};
+use crate::raw::task::{self, STOPPED, Task};
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+
+/// Data and its lock; what `Locked` and `RwLocked` share.
+#[derive(Default)]
+struct Data<T> {
+    lock: StampLock,
+    data: UnsafeCell<T>,
+}
+
+impl<T> Data<T> {
+    fn new(data: T) -> Self {
+        Self {
+            lock: StampLock::default(),
+            data: UnsafeCell::new(data),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    unsafe fn get(&self) -> &T {
+        // SAFETY: whoever writes holds the lock alone.
+        unsafe { &*self.data.get() }
+    }
+}
+
+impl<T: Trace> Data<T> {
+    /// Takes the lock for a writer, and logs what must be.
+    fn write<'a, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'_, C>,
+        take: impl FnOnce(u64) -> Option<u64>,
+    ) -> Option<Writer<'a, T>> {
+        let phase = if T::NEEDS_TRACE {
+            cx.inside().phase()
+        } else {
+            Phase::Idle
+        };
+        let stamp = if phase == Phase::Marking {
+            cx.inside().marking()
+        } else {
+            NO_STAMP
+        };
+        let before = take(stamp)?;
+        let mut writer = Writer {
+            data: self,
+            unlogged: None,
+            sink: None,
+        };
+        if phase.logs() && before != stamp {
+            writer.unlogged = Some(before);
+            writer.log(cx.inside());
+            writer.unlogged = None;
+        }
+        if phase.logs_new() {
+            writer.sink = Some(cx.inside());
+        }
+        Some(writer)
+    }
+
+    fn trace<V: Visitor>(&self, visitor: &mut V) {
+        if !T::NEEDS_TRACE {
+            return;
+        }
+        match task::current() {
+            STOPPED => {
+                // SAFETY: the world is stopped and guards live inside closures only, so nobody
+                // writes the data; not even if a guard was leaked and the lock is still taken.
+                unsafe { self.get() }.trace(visitor);
+            }
+            Task::Marking { cycle } => self.lock.trace(cycle, || {
+                // SAFETY: as a reader, or behind a leaked guard (`StampLock::trace`).
+                unsafe { self.get() }.trace(visitor);
+            }),
+            Task::None | Task::DropGlue => {
+                assert!(
+                    self.lock.try_lock_shared(),
+                    "a `Locked` was traced by hand while its lock is held"
+                );
+                let _reader = Reader { data: self };
+                // SAFETY: locked.
+                unsafe { self.get() }.trace(visitor);
+            }
+        }
+    }
+}
+
+/// The right to write.
+struct Writer<'a, T: Trace> {
+    data: &'a Data<T>,
+    /// The stamp to go back to, while the data is not logged yet.
+    unlogged: Option<u64>,
+    /// Where the data is logged once more at the end: in phases of arming.
+    sink: Option<&'a dyn LogSink>,
+}
+
+impl<T: Trace> Writer<'_, T> {
+    fn log(&self, sink: &dyn LogSink) {
+        let mut entries = Vec::new();
+        // SAFETY: the writer holds the lock.
+        unsafe { self.data.get() }.trace(&mut Collecting(&mut entries));
+        sink.log_all(entries);
+    }
+}
+
+impl<T: Trace> Drop for Writer<'_, T> {
+    fn drop(&mut self) {
+        /// Ends the guard, even if `trace` panics: then what was written is not known.
+        struct End<'a>(&'a StampLock, Option<&'a dyn LogSink>);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                if let Some(sink) = self.1 {
+                    sink.give_up();
+                }
+                self.0.unlock();
+            }
+        }
+        if let Some(stamp) = self.unlogged {
+            self.data.lock.unlock_unlogged(stamp);
+            return;
+        }
+        let mut end = End(&self.data.lock, self.sink);
+        if let Some(sink) = self.sink {
+            self.log(sink);
+        }
+        end.1 = None;
+    }
+}
+
+/// Gathers references.
+struct Collecting<'a>(&'a mut Vec<crate::raw::log::Entry>);
+
+impl Visitor for Collecting<'_> {
+    fn visit(&mut self, object: gc_mark::Object, kind: gc_mark::Kind) {
+        self.0.push((object, kind));
+    }
+}
+
+/// The right to read.
+struct Reader<'a, T> {
+    data: &'a Data<T>,
+}
+
+impl<T> Drop for Reader<'_, T> {
+    fn drop(&mut self) {
+        self.data.lock.unlock_shared(NO_STAMP);
+    }
+}
 
 /// Data that mutators change under a lock: a `Vec` of references, a `HashMap`.
 #[derive(Default)]
 pub struct Locked<T> {
-    data: DataLock<T>,
+    inner: Data<T>,
 }
+
+// SAFETY: the data is reached under the lock, by one thread at a time.
+unsafe impl<T: Send> Send for Locked<T> {}
+// SAFETY: as above; a marker, which reads beside no writer, reports references and keeps none.
+unsafe impl<T: Send> Sync for Locked<T> {}
 
 impl<T> Locked<T> {
     /// `data`, not locked.
     pub fn new(data: T) -> Self {
         Self {
-            data: DataLock::new(data),
+            inner: Data::new(data),
         }
     }
+}
 
+impl<T: Trace> Locked<T> {
     /// Waits for the lock. The guard cannot leave the closure.
     ///
-    /// A thread that asks twice waits for itself.
-    pub fn lock<'a, C: Collector>(&'a self, _cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
-        LockedGuard {
-            guard: self.data.lock(),
+    /// A thread that asks twice waits for itself. The first guard in a cycle, while a collector
+    /// marks, takes time in proportion to the references in the data.
+    pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
+        let lock = &self.inner.lock;
+        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+            Some(writer) => LockedGuard { writer },
+            None => unreachable!("a lock that was waited for"),
         }
     }
 
     /// The lock if nobody has it.
-    pub fn try_lock<'a, C: Collector>(&'a self, _cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
-        self.data.try_lock().map(|guard| LockedGuard { guard })
+    pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
+        let lock = &self.inner.lock;
+        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        Some(LockedGuard { writer })
     }
 }
 
@@ -49,21 +216,23 @@ impl<T> fmt::Debug for Locked<T> {
 }
 
 /// The right to the data; ends with the guard.
-pub struct LockedGuard<'a, T> {
-    guard: DataGuard<'a, T>,
+pub struct LockedGuard<'a, T: Trace> {
+    writer: Writer<'a, T>,
 }
 
-impl<T> Deref for LockedGuard<'_, T> {
+impl<T: Trace> Deref for LockedGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.guard
+        // SAFETY: locked while the guard lives.
+        unsafe { self.writer.data.get() }
     }
 }
 
-impl<T> DerefMut for LockedGuard<'_, T> {
+impl<T: Trace> DerefMut for LockedGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.guard
+        // SAFETY: locked, by this guard alone, which is borrowed for as long.
+        unsafe { &mut *self.writer.data.data.get() }
     }
 }
 
@@ -75,23 +244,126 @@ unsafe impl<T: Trace> Trace for Locked<T> {
     ///
     /// If it is called by hand, outside of a cycle, while the lock is held.
     fn trace<V: Visitor>(&self, visitor: &mut V) {
-        if !T::NEEDS_TRACE {
-            return;
-        }
-        if task::current() == Task::Marking {
-            // SAFETY: a marker's thread marks while every mutator is outside, and guards live
-            // inside only, so nobody writes the data.
-            unsafe { &*self.data.data_ptr() }.trace(visitor);
-        } else {
-            let Some(data) = self.data.try_lock() else {
-                panic!("a `Locked` was traced by hand while its lock is held");
-            };
-            T::trace(&data, visitor);
-        }
+        self.inner.trace(visitor);
     }
 }
 
 // SAFETY: the data's brand is replaced and nothing else.
 unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for Locked<T> {
     type With<'to> = Locked<T::With<'to>>;
+}
+
+/// Data that many mutators read, or one changes, under a lock.
+///
+/// Reading costs no barrier in any phase.
+#[derive(Default)]
+pub struct RwLocked<T> {
+    inner: Data<T>,
+}
+
+// SAFETY: the data is reached under the lock.
+unsafe impl<T: Send> Send for RwLocked<T> {}
+// SAFETY: as above; readers share the data.
+unsafe impl<T: Send + Sync> Sync for RwLocked<T> {}
+
+impl<T> RwLocked<T> {
+    /// `data`, not locked.
+    pub fn new(data: T) -> Self {
+        Self {
+            inner: Data::new(data),
+        }
+    }
+
+    /// Waits until nobody writes. The guard cannot leave the closure.
+    pub fn read<'a, C: Collector>(&'a self, _cx: &'a Cx<'_, C>) -> ReadGuard<'a, T> {
+        self.inner.lock.lock_shared();
+        ReadGuard {
+            reader: Reader { data: &self.inner },
+        }
+    }
+
+    /// The right to read, if nobody writes.
+    pub fn try_read<'a, C: Collector>(&'a self, _cx: &'a Cx<'_, C>) -> Option<ReadGuard<'a, T>> {
+        self.inner.lock.try_lock_shared().then(|| ReadGuard {
+            reader: Reader { data: &self.inner },
+        })
+    }
+}
+
+impl<T: Trace> RwLocked<T> {
+    /// Waits until nobody reads or writes. The guard cannot leave the closure.
+    ///
+    /// As [`Locked::lock`] otherwise.
+    pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
+        let lock = &self.inner.lock;
+        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+            Some(writer) => WriteGuard { writer },
+            None => unreachable!("a lock that was waited for"),
+        }
+    }
+
+    /// The right to write, if nobody reads or writes.
+    pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
+        let lock = &self.inner.lock;
+        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        Some(WriteGuard { writer })
+    }
+}
+
+impl<T> fmt::Debug for RwLocked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLocked").finish_non_exhaustive()
+    }
+}
+
+/// The right to read the data; ends with the guard.
+pub struct ReadGuard<'a, T> {
+    reader: Reader<'a, T>,
+}
+
+impl<T> Deref for ReadGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: locked while the guard lives.
+        unsafe { self.reader.data.get() }
+    }
+}
+
+/// The right to write the data; ends with the guard.
+pub struct WriteGuard<'a, T: Trace> {
+    writer: Writer<'a, T>,
+}
+
+impl<T: Trace> Deref for WriteGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: locked while the guard lives.
+        unsafe { self.writer.data.get() }
+    }
+}
+
+impl<T: Trace> DerefMut for WriteGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: locked, by this guard alone, which is borrowed for as long.
+        unsafe { &mut *self.writer.data.data.get() }
+    }
+}
+
+// SAFETY: as for `Locked`.
+unsafe impl<T: Trace> Trace for RwLocked<T> {
+    const NEEDS_TRACE: bool = T::NEEDS_TRACE;
+
+    /// # Panics
+    ///
+    /// If it is called by hand, outside of a cycle, while somebody writes.
+    fn trace<V: Visitor>(&self, visitor: &mut V) {
+        self.inner.trace(visitor);
+    }
+}
+
+// SAFETY: the data's brand is replaced and nothing else.
+unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for RwLocked<T> {
+    type With<'to> = RwLocked<T::With<'to>>;
 }

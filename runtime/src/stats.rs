@@ -25,6 +25,12 @@ pub struct CycleStats {
     pub stop: Duration,
     /// From the wish to stop until the mutators could go on.
     pub pause: Duration,
+    /// From the first handshake until marking was over, beside the mutators.
+    pub mark: Duration,
+    /// From the first handshake until the last.
+    pub beside: Duration,
+    /// How often every mutator was asked whether it had logged anything.
+    pub waves: u32,
     /// Objects found reachable.
     pub objects_marked: usize,
     /// Markers that worked.
@@ -35,8 +41,18 @@ pub struct CycleStats {
     pub live_bytes: usize,
 }
 
+/// A mutator that a cycle waits for: its closure has not ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Late {
+    /// The mutator's name.
+    pub mutator: String,
+    /// How long the cycle has waited.
+    pub wait: Duration,
+}
+
 /// A snapshot of a heap. Each figure is exact at some moment during the call, not all at one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Cycles whose marking is over.
@@ -59,9 +75,13 @@ pub struct Stats {
     pub pause_max: Duration,
     /// All pauses together.
     pub pause_total: Duration,
-    /// The longest time that the collector took from a mutator at once: waiting to enter, or
-    /// collecting at a closure's edge.
+    /// The longest time that the collector took from a mutator at once: waiting to enter,
+    /// acknowledging a handshake, or collecting at a closure's edge.
     pub wait_max: Duration,
+    /// The mutator that holds a cycle up just now, if one does for more than 10 ms.
+    pub late: Option<Late>,
+    /// The mutator that held a cycle up for longest, and more than 10 ms.
+    pub late_max: Option<Late>,
     /// Registered mutators.
     pub mutators: usize,
     /// Objects with handles.
@@ -104,6 +124,8 @@ pub(crate) struct Counters {
     pause_total_ns: AtomicU64,
     wait_max_ns: AtomicU64,
     last: Mutex<CycleStats>,
+    /// Now, and the worst.
+    late: Mutex<[Option<Late>; 2]>,
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -116,6 +138,24 @@ impl Counters {
         // Relaxed: a maximum, nothing hangs on its order.
         self.wait_max_ns
             .fetch_max(nanoseconds(wait), Ordering::Relaxed);
+    }
+
+    /// A handshake waits for a mutator.
+    pub(crate) fn note_late(&self, mutator: &str, wait: Duration) {
+        let late = Late {
+            mutator: mutator.to_owned(),
+            wait,
+        };
+        let mut noted = lock(&self.late);
+        if noted[1].as_ref().is_none_or(|worst| worst.wait < wait) {
+            noted[1] = Some(late.clone());
+        }
+        noted[0] = Some(late);
+    }
+
+    /// A handshake is over.
+    pub(crate) fn end_late(&self) {
+        lock(&self.late)[0] = None;
     }
 
     /// The world was stopped.
@@ -143,7 +183,10 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
         // Relaxed, all of them: counts.
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let [late, late_max] = lock(&self.late).clone();
         Stats {
+            late,
+            late_max,
             cycles: load(&self.cycles),
             last_cycle: *lock(&self.last),
             allocated_bytes: self.allocated_bytes.get(),

@@ -7,18 +7,14 @@ compile_error!("`--cfg heapwright_loom` needs this crate's feature `loom` as wel
 #[cfg(not(heapwright_loom))]
 pub(crate) use std::sync::{
     Condvar, Mutex, MutexGuard,
-    atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(heapwright_loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
-    atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
-
-/// The lock of user data in objects. The marker reads through its `data_ptr`, which loom's lock has
-/// not; what the models check is that nobody is inside then.
-pub(crate) use parking_lot::{Mutex as DataLock, MutexGuard as DataGuard};
 
 use std::sync::PoisonError;
 
@@ -45,6 +41,37 @@ pub(crate) fn relax(round: u32) {
         0..64 => std::hint::spin_loop(),
         64..128 => std::thread::yield_now(),
         _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+    }
+}
+
+/// Sleeps until [`unpark_all`] is called for `word`, unless `asleep` says otherwise, which is asked
+/// where no call of `unpark_all` can come in between. May return without reason.
+pub(crate) fn park(word: &AtomicU64, asleep: impl Fn(&AtomicU64) -> bool) {
+    #[cfg(heapwright_loom)]
+    if asleep(word) {
+        loom::thread::yield_now();
+    }
+    #[cfg(not(heapwright_loom))]
+    {
+        let key = std::ptr::from_ref(word).addr();
+        let token = parking_lot_core::DEFAULT_PARK_TOKEN;
+        // SAFETY: the key is the address of a word that the caller keeps borrowed; the closures
+        // neither panic nor call into parking_lot_core.
+        unsafe {
+            parking_lot_core::park(key, || asleep(word), || {}, |_, _| {}, token, None);
+        }
+    }
+}
+
+/// Wakes all who sleep for `word`.
+pub(crate) fn unpark_all(word: &AtomicU64) {
+    #[cfg(heapwright_loom)]
+    let _ = word;
+    #[cfg(not(heapwright_loom))]
+    {
+        let key = std::ptr::from_ref(word).addr();
+        // SAFETY: as in `park`.
+        unsafe { parking_lot_core::unpark_all(key, parking_lot_core::DEFAULT_UNPARK_TOKEN) };
     }
 }
 

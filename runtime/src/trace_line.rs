@@ -29,14 +29,25 @@ pub(crate) fn format(cycle: &CycleStats, goal_bytes: usize) -> String {
         Reason::Goal => "goal",
     };
     let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
+    let how = if cycle.waves == 0 {
+        format!(
+            "pause {:.3} ms (stop {:.3} ms)",
+            ms(cycle.pause),
+            ms(cycle.stop)
+        )
+    } else {
+        let (mark, beside) = (ms(cycle.mark), ms(cycle.beside));
+        format!(
+            "no pause, mark {mark:.3} ms of {beside:.3} ms, {} waves",
+            cycle.waves
+        )
+    };
     format!(
-        "gc {} {why}: {}->{}, goal {}, pause {:.3} ms (stop {:.3} ms), {} objects, {} markers",
+        "gc {} {why}: {}->{}, goal {}, {how}, {} objects, {} markers",
         cycle.number,
         mib(cycle.before_bytes),
         mib(cycle.live_bytes),
         mib(goal_bytes),
-        ms(cycle.pause),
-        ms(cycle.stop),
         cycle.objects_marked,
         cycle.markers,
     )
@@ -65,6 +76,7 @@ mod tests {
             markers: 2,
             before_bytes: 2 << 20,
             live_bytes: 1 << 20,
+            ..CycleStats::default()
         };
         let line = format(&cycle, usize::MAX);
         assert!(

@@ -5,16 +5,16 @@
 //! over, every marked cell is looked at and those whose target is not marked are cleared, before
 //! anything is swept. An upgrade therefore never finds a dead object, and never brings one back.
 
-use crate::collector::Collector;
+use crate::collector::{Barrier, Collector};
 use crate::cx::Cx;
 use crate::gc::Gc;
-use crate::ports::source::AnySource;
-use crate::raw::object_type::InfoOf;
-use crate::raw::{ObjectType, kind_of, object_at};
+use crate::raw::core::Core;
+use crate::raw::object_type::{InfoOf, address_of};
+use crate::raw::{ObjectType, info, kind_of, object_at};
 use crate::repr::Managed;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Mutex, Ordering, lock};
 use alloc_core::TypeInfo;
-use gc_mark::{Rebrand, Trace, Visitor};
+use gc_mark::{Object, Rebrand, Trace, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -50,28 +50,45 @@ pub(crate) fn weak_info() -> &'static TypeInfo {
     &INFO
 }
 
-/// Clears the cells whose target is not marked.
-///
-/// # Safety
-///
-/// Marking is over, nothing has been swept since, and the world is stopped.
-pub(crate) unsafe fn clear_dead(heap: &alloc_core::Heap<AnySource>) {
-    for span in heap.spans_of(weak_info()) {
-        let clear = |object: NonNull<u8>| {
-            // SAFETY: an allocated object of a span of weak cells is one, initialised: no mutator
-            // is between its allocation and its first write.
-            let cell = unsafe { object.cast::<WeakCell>().as_ref() };
-            // Relaxed: the world is stopped; `resume` publishes.
+/// The weak cells of a heap: all that were made and handed over, and have not been found dead.
+#[derive(Debug, Default)]
+pub(crate) struct WeakList {
+    cells: Mutex<Vec<usize>>,
+}
+
+impl WeakList {
+    /// Takes over cells that a mutator has made. A cell that is made while a collector marks has a
+    /// target that its mutator holds, so it need not be listed for that cycle.
+    pub(crate) fn add(&self, cells: &mut Vec<usize>) {
+        if !cells.is_empty() {
+            lock(&self.cells).append(cells);
+        }
+    }
+
+    /// Forgets the cells that are not marked, and clears those whose target is not.
+    ///
+    /// # Safety
+    ///
+    /// Marking is over, nothing has been swept since, and mutators that do not know so judge each
+    /// target by its mark.
+    pub(crate) unsafe fn clear_dead(&self, core: &Core) {
+        let mut cells = std::mem::take(&mut *lock(&self.cells));
+        cells.retain(|&cell| {
+            if !core.is_marked(Object(cell)) {
+                return false;
+            }
+            // SAFETY: listed since it was initialised, and marked, so nothing has freed it.
+            let cell = unsafe { address_of(Object(cell)).cast::<WeakCell>().as_ref() };
+            // Relaxed: made by a mutator that has handed the cell over since, by the lock.
             let target = cell.target.load(Ordering::Relaxed);
-            let dead =
-                |target: NonNull<u8>| !heap.marks().test(heap.granule_of(target.addr().get()));
-            if NonNull::new(target).is_some_and(dead) {
-                // Relaxed: as above.
+            if !target.is_null() && !core.is_marked(Object(target.addr())) {
+                // Relaxed: who marks still judges by the mark; who does not has acknowledged the
+                // end of the cycle, which comes later.
                 cell.target.store(std::ptr::null_mut(), Ordering::Relaxed);
             }
-        };
-        // SAFETY: nobody allocates or sweeps (precondition).
-        unsafe { heap.for_each_object(span, false, clear) };
+            true
+        });
+        lock(&self.cells).append(&mut cells);
     }
 }
 
@@ -111,13 +128,20 @@ impl<'gc, T: ?Sized> Weak<'gc, T> {
 
 impl<'gc, T: ?Sized + Managed> Weak<'gc, T> {
     /// The object, if it has not been found dead.
-    pub fn upgrade<C: Collector>(&self, _cx: &Cx<'gc, C>) -> Option<Gc<'gc, T>> {
+    pub fn upgrade<C: Collector>(&self, cx: &Cx<'gc, C>) -> Option<Gc<'gc, T>> {
         // SAFETY: a live cell is there (`from_raw`).
         let cell = unsafe { self.at.cast::<WeakCell>().as_ref() };
-        // Relaxed: written while the world is stopped, and `enter` ordered that before us.
+        // Relaxed: cleared before this mutator acknowledged the end of the cycle; or later, and
+        // then the gate judges.
         let target = NonNull::new(cell.target.load(Ordering::Relaxed))?;
-        // SAFETY: not cleared, so it was alive at the last cycle's end, and no cycle frees
-        // anything while a closure runs.
+        if C::BARRIER != Barrier::None {
+            let entry = (object_at(target), kind_of(info::<T::Repr>()));
+            if !cx.inside().upgrade(entry) {
+                return None;
+            }
+        }
+        // SAFETY: alive at the last cycle's end, as it was not cleared; and marked or logged, if
+        // a cycle is about to find out what is dead. Nothing is freed of what a closure holds.
         Some(unsafe { Gc::from_raw(target) })
     }
 }

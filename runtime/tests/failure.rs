@@ -10,8 +10,7 @@ mod common;
 
 use common::{Drops, Token, panic_of};
 use runtime::{
-    Builder, Cx, Exhausted, FakeSource, Gc, GcCell, Heap, Locked, Mutator, Root, StopTheWorld,
-    Trace,
+    Builder, Cx, Exhausted, FakeSource, Gc, GcCell, Heap, Locked, Mutator, OnTheFly, Root, Trace,
 };
 use std::any::Any;
 
@@ -297,7 +296,7 @@ fn check(mutator: &mut Mutator, drops: &Drops, roots: &[(u64, Root<Thing<'static
 /// A heap's whole life on a source that fails somewhere; true if the heap could be built.
 fn live(source: &FakeSource) -> bool {
     let drops = Drops::default();
-    let builder = Builder::new(StopTheWorld::with_markers(1));
+    let builder = Builder::new(OnTheFly::with_markers(1));
     let builder = builder.gc_off().reserve_bytes(24 << 20);
     let Ok(heap) = builder.page_source(source.clone()).build() else {
         return false;

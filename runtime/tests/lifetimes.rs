@@ -332,7 +332,7 @@ fn collecting_inside_another_mutators_closure_is_refused() {
 /// Nested mutators under a tiny goal: the wish for a cycle waits for the outermost closure.
 #[test]
 fn a_nested_closures_end_begins_no_cycle() {
-    let heap: Runtime<StopTheWorld> = Heap::builder().gc_percent(0).build().unwrap();
+    let heap = Runtime::<StopTheWorld>::builder().gc_percent(0).build().unwrap();
     let (mut outer, mut inner) = (heap.mutator(), heap.mutator());
     let drops = Drops::default();
     outer.enter(|cx| {

@@ -2,7 +2,7 @@
 //!
 //! Mutant: `trace-line-unwritten` is killed here.
 
-use runtime::{Builder, FakeSource, Gc, Heap, Mutator, Root, StopTheWorld};
+use runtime::{Builder, FakeSource, Gc, Heap, Mutator, OnTheFly, Root};
 use std::process::Command;
 
 fn quiet() -> Heap {
@@ -26,7 +26,7 @@ fn fill(mutator: &mut Mutator, count: u64, kept: u64) -> Vec<Root<[u64; 6]>> {
 #[test]
 fn free_memory_goes_back_to_the_system() {
     let source = FakeSource::new();
-    let builder = Builder::new(StopTheWorld::default()).gc_off();
+    let builder = Builder::new(OnTheFly::default()).gc_off();
     let heap = builder
         .reserve_bytes(64 << 20)
         .page_source(source)

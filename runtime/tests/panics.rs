@@ -8,8 +8,8 @@ mod common;
 
 use common::{Drops, Token, panic_of};
 use runtime::{
-    Builder, CollectError, Gc, GcCell, Heap, Locked, Mutator, Rebrand, Root, StopTheWorld, Trace,
-    Visitor, Weak,
+    Builder, CollectError, Collector, Gc, GcCell, Heap, Locked, Mutator, OnTheFly, Rebrand, Root,
+    StopTheWorld, Trace, Visitor, Weak,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,11 @@ unsafe impl Rebrand for Grumpy<'_> {
 
 /// A chain in which only number `angry_at` panics. Behind each link hangs a token: even ones are
 /// reachable, odd ones garbage.
-fn chain(mutator: &mut Mutator, drops: &Drops, angry: &Arc<AtomicBool>) -> Root<Grumpy<'static>> {
+fn chain<C: Collector>(
+    mutator: &mut Mutator<C>,
+    drops: &Drops,
+    angry: &Arc<AtomicBool>,
+) -> Root<Grumpy<'static>> {
     mutator.enter(|cx| {
         let mut last = None;
         for id in 0..2_000 {
@@ -59,9 +63,8 @@ fn chain(mutator: &mut Mutator, drops: &Drops, angry: &Arc<AtomicBool>) -> Root<
 }
 
 /// A cycle that gives up frees nothing and leaves no mark behind; the next one is whole.
-fn trace_panics(markers_max: usize, ballast_bytes: usize) {
-    let builder = Builder::new(StopTheWorld::with_markers(markers_max));
-    let heap = builder.gc_off().build().unwrap();
+fn trace_panics(collector: impl Collector, ballast_bytes: usize) {
+    let heap = Builder::new(collector).gc_off().build().unwrap();
     let mut mutator = heap.mutator();
     let (drops, angry) = (Drops::default(), Arc::new(AtomicBool::new(false)));
     let root = chain(&mut mutator, &drops, &angry);
@@ -111,12 +114,14 @@ fn trace_panics(markers_max: usize, ballast_bytes: usize) {
 
 #[test]
 fn a_trace_panics_under_one_marker() {
-    trace_panics(1, 0);
+    trace_panics(StopTheWorld::with_markers(1), 0);
+    trace_panics(OnTheFly::with_markers(1), 0);
 }
 
 #[test]
 fn a_trace_panics_under_many_markers() {
-    trace_panics(4, 64 << 20);
+    trace_panics(StopTheWorld::with_markers(4), 64 << 20);
+    trace_panics(OnTheFly::with_markers(4), 64 << 20);
 }
 
 /// A cycle that the heap's growth began and that gives up is counted, and the program runs on.

@@ -22,7 +22,7 @@ mod objects;
 use common::{Drops, Random, seed};
 use custom_collector::DepthFirst;
 use graph::{Board, Model, reachable, reachable_from, tokens};
-use runtime::{Builder, Collector, Gc, Root, Runtime, StopTheWorld, Trace};
+use runtime::{Builder, Collector, Gc, OnTheFly, Root, Runtime, StopTheWorld, Trace};
 use std::collections::BTreeSet;
 
 /// How many times as long as usual.
@@ -151,6 +151,28 @@ fn threads<C: Collector>(collector: C, percent: u32, seed: u64, ballast_bytes: u
     mutator.collect().unwrap();
     assert_eq!(drops.take_dropped(), kept);
     assert_eq!((heap.stats().live_bytes, heap.stats().drop_panics), (0, 0));
+}
+
+/// The oracle marks in a stopped world; what it finds, the default collector must find beside the
+/// mutators.
+#[test]
+fn on_the_fly_finds_the_same() {
+    let seed = seed();
+    for n in 0..3 {
+        let stopped = program(StopTheWorld::with_markers(1), 1, seed + n);
+        let beside = program(OnTheFly::with_markers(1), 1, seed + n);
+        assert!(stopped == beside, "seed {}", seed + n);
+    }
+}
+
+#[test]
+fn threads_beside_one_marker() {
+    threads(OnTheFly::with_markers(1), 1, seed(), 0);
+}
+
+#[test]
+fn threads_beside_two_markers() {
+    threads(OnTheFly::with_markers(2), 3, seed(), 17 << 20);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod shaped;
 
 use common::Random;
 use runtime::raw::{self, Inside, OBLET_BYTES, ObjectType, RootSource};
-use runtime::{Builder, CollectError, Gc, Heap, Kind, Object, StopTheWorld};
+use runtime::{Builder, CollectError, Gc, Heap, Kind, Object, OnTheFly};
 use shaped::{HEADER_WORDS, PART_REFERENCES, PARTS_TRACED, Shaped, count, kind, make, words};
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -32,15 +32,12 @@ unsafe impl RootSource for Stack {
 }
 
 fn heap(markers: usize) -> Heap {
-    let builder = Builder::new(StopTheWorld::with_markers(markers));
+    let builder = Builder::new(OnTheFly::with_markers(markers));
     builder.gc_off().build().unwrap()
 }
 
 /// Runs `act` inside.
-fn within<R>(
-    mutator: &mut runtime::Mutator,
-    act: impl FnOnce(&Inside<'_, StopTheWorld>) -> R,
-) -> R {
+fn within<R>(mutator: &mut runtime::Mutator, act: impl FnOnce(&Inside<'_, OnTheFly>) -> R) -> R {
     // SAFETY: dropped at this function's end, and made in no other closure.
     let inside = unsafe { raw::enter(mutator) };
     act(&inside)

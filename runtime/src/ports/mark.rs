@@ -94,22 +94,32 @@ unsafe impl ObjectModel for MarkModel {
     }
 }
 
-/// The roots of a stopped world: the handle table, and what the embedder's own stacks hold.
+/// The roots of a world: the handle table, and what the embedder's own tables hold. Handles that
+/// are made later are not among them.
 pub(crate) struct WorldRoots<'a> {
-    pub(crate) core: &'a Core,
+    core: &'a Core,
+    table_jobs: usize,
+}
+
+impl<'a> WorldRoots<'a> {
+    pub(crate) fn new(core: &'a Core) -> Self {
+        Self {
+            core,
+            table_jobs: core.roots.jobs(),
+        }
+    }
 }
 
 // SAFETY: the handle table's jobs and then one job that reports the extra roots: all of both.
 unsafe impl Roots for WorldRoots<'_> {
     fn jobs(&self) -> usize {
-        self.core.roots.jobs() + 1
+        self.table_jobs + 1
     }
 
     fn scan<V: Visitor>(&self, job: usize, visitor: &mut V) {
-        let table_jobs = self.core.roots.jobs();
-        if job < table_jobs {
+        if job < self.table_jobs {
             self.core.roots.scan(job, visitor);
-        } else if job == table_jobs {
+        } else {
             self.core
                 .scan_extra_roots(&mut |object, kind| visitor.visit(object, kind));
         }

@@ -15,17 +15,23 @@
 //! | `percent` | the user, any time | [`Core::repace`] |
 //! | `debt` | the collector when sweeping begins | allocation's slow path |
 
+use crate::debug::Debug;
 use crate::pacer;
 use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
 use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
+use crate::raw::fences::Fences;
+use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
+use crate::raw::phase::Phase;
 use crate::raw::roots::RootTable;
 use crate::raw::task::{Task, during};
-use crate::raw::world::World;
+use crate::raw::weak_gate::WeakGate;
+use crate::raw::world::{State, World};
 use crate::stats::{Counters, CycleStats};
-use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use crate::weak::WeakList;
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
 use gc_sweep::{Debt, Glue, Step, Sweeper};
@@ -43,9 +49,14 @@ const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
 const PERCENT_OFF: usize = usize::MAX;
 
 /// What belongs to one mutator alone.
-#[derive(Default)]
 pub(crate) struct Local {
     pub(crate) cache: ThreadCache,
+    /// What it has overwritten since a collector marks.
+    pub(crate) log: Log,
+    /// The sweep generation whose spans it allocates from.
+    pub(crate) generation: u32,
+    /// The weak cells that it made and has not handed over.
+    pub(crate) weaks: Vec<usize>,
 }
 
 /// References that an embedder keeps outside of the heap, in stacks or tables of its own.
@@ -66,6 +77,14 @@ pub(crate) struct Core {
     pub(crate) world: World<Local>,
     pub(crate) roots: Arc<RootTable>,
     pub(crate) counters: Counters,
+    pub(crate) logs: Logs,
+    pub(crate) weaks: WeakList,
+    pub(crate) weak_gate: WeakGate,
+    /// The cycle that marks beside the mutators, or did so last; from 1.
+    pub(crate) marking: AtomicU64,
+    /// The generation that mutators allocate with, as of the last handshake.
+    generation: AtomicU32,
+    pub(crate) debug: Debug,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
     live_bytes: AtomicUsize,
     /// `allocated_bytes` when the last cycle's marking was over.
@@ -79,6 +98,13 @@ pub(crate) struct Core {
     pub(crate) unreported: Mutex<Option<CycleStats>>,
 }
 
+/// How a heap is set up.
+pub(crate) struct Settings {
+    pub(crate) percent: Option<u32>,
+    pub(crate) fences: Fences,
+    pub(crate) debug: Debug,
+}
+
 /// A debt of sweeping.
 struct Owed {
     debt: Debt,
@@ -86,13 +112,20 @@ struct Owed {
 }
 
 impl Core {
-    pub(crate) fn new(heap: Heap<AnySource>, percent: Option<u32>) -> Self {
+    pub(crate) fn new(heap: Heap<AnySource>, settings: Settings) -> Self {
+        let sweeper = Sweeper::new();
         let core = Self {
             heap,
-            sweeper: Sweeper::new(),
-            world: World::new(),
+            world: World::new(settings.fences),
             roots: Arc::default(),
             counters: Counters::default(),
+            logs: Logs::default(),
+            weaks: WeakList::default(),
+            weak_gate: WeakGate::default(),
+            marking: AtomicU64::new(0),
+            generation: AtomicU32::new(sweeper.generation()),
+            sweeper,
+            debug: settings.debug,
             extra_roots: Mutex::default(),
             live_bytes: AtomicUsize::new(0),
             allocated_at_cycle: AtomicUsize::new(0),
@@ -102,7 +135,7 @@ impl Core {
             scavenger: OnceLock::new(),
             unreported: Mutex::default(),
         };
-        core.set_percent(percent);
+        core.set_percent(settings.percent);
         core
     }
 
@@ -115,27 +148,116 @@ impl Core {
         }
     }
 
-    /// Memory for an object, uninitialised; its slot counts as allocated.
+    /// Registers a mutator.
+    pub(crate) fn register(&self, name: &str) -> Arc<State<Local>> {
+        self.world.register(name, |phase| {
+            let mut cache = ThreadCache::new();
+            if phase == Phase::Marking {
+                cache.blacken(&self.heap);
+            }
+            Local {
+                cache,
+                log: Log::default(),
+                // Relaxed: announced under the lock that registering holds.
+                generation: self.generation.load(Ordering::Relaxed),
+                weaks: Vec::new(),
+            }
+        })
+    }
+
+    /// Removes a mutator: what it has goes back, by way of the closure's edge like everything else.
+    pub(crate) fn retire(&self, state: &Arc<State<Local>>) {
+        self.world
+            .enter(state, |local, from, to| self.acknowledge(local, from, to));
+        {
+            // SAFETY: inside, and the mutator is being dropped, so nobody else uses its local.
+            let mut local = unsafe { state.local() };
+            self.logs.hand_over_early(&mut local.log);
+            self.flush(&mut local);
+        }
+        self.world.leave(state);
+        self.world.unregister(state);
+    }
+
+    /// What a mutator does at a handshake, or the collector in its name.
+    pub(crate) fn acknowledge(&self, local: &mut Local, from: Phase, to: Phase) {
+        match to {
+            Phase::Arming | Phase::Armed => {}
+            Phase::Marking if from == Phase::Marking => {
+                self.logs.hand_over(&mut local.log);
+                self.weaks.add(&mut local.weaks);
+            }
+            Phase::Marking => local.cache.blacken(&self.heap),
+            Phase::Idle => {
+                local.log.clear();
+                self.flush(local);
+                // Relaxed: announced before the handshake was published.
+                local.generation = self.generation.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Tells every mutator of a phase; returns when all know. `announce` as in
+    /// [`World::handshake`].
+    pub(crate) fn handshake(&self, phase: Phase, announce: impl FnOnce()) {
+        self.debug.delay();
+        let ack = |local: &mut Local, from, to| self.acknowledge(local, from, to);
+        let late = |state: &State<Local>, wait| self.counters.note_late(state.name(), wait);
+        self.world.handshake(phase, announce, &ack, &mut { late });
+        self.counters.end_late();
+    }
+
+    /// Moves mutators to the sweeper's generation, out of every phase of marking.
+    pub(crate) fn rest(&self) {
+        let generation = self.sweeper.generation();
+        self.handshake(Phase::Idle, || {
+            // Relaxed: published by the handshake, and under the registry's lock.
+            self.generation.store(generation, Ordering::Relaxed);
+        });
+    }
+
+    /// Logs an entry for a mutator.
+    pub(crate) fn log(&self, local: &mut Local, entry: Entry) {
+        let entries_max = self.debug.log_entries.unwrap_or(LOG_ENTRIES);
+        if local.log.push(entry, entries_max) && !self.debug.delay_logs {
+            self.logs.hand_over_early(&mut local.log);
+        }
+    }
+
+    /// Whether the object's mark is set. Set marks stay until the cycle's sweep.
+    pub(crate) fn is_marked(&self, object: Object) -> bool {
+        self.heap.marks().test(self.heap.granule_of(object.0))
+    }
+
+    /// Memory for an object when the words at hand have none.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`]; nothing is changed then.
     ///
     /// # Safety
     ///
-    /// * The caller is inside, and `local` is its mutator's.
-    /// * It initialises the object before it lets go of `info`'s promises: before it publishes the
-    ///   reference or leaves. Or it gives the slot back by [`Heap::unallocate`].
-    /// * `info` was made by [`crate::raw::info`]; `bytes` is at least its size.
-    #[inline(always)]
-    pub(crate) unsafe fn alloc(
+    /// The caller is inside and `local` is its mutator's; `info` was made by [`crate::raw::info`]
+    /// and `bytes` is at least its size.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn alloc_slow(
         &self,
         local: &mut Local,
         info: &'static TypeInfo,
         class: Option<SizeClass>,
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
+        let refill = RefillPort {
+            core: self,
+            generation: local.generation,
+        };
         match class {
-            Some(class) => local
-                .cache
-                .alloc(&self.heap, &RefillPort(self), info, class),
-            None => self.heap.alloc_large(&RefillPort(self), info, bytes),
+            Some(class) => local.cache.alloc(&self.heap, &refill, info, class),
+            None => {
+                let black = local.cache.is_black();
+                self.heap.alloc_large(&refill, info, bytes, black)
+            }
         }
     }
 
@@ -211,8 +333,9 @@ impl Core {
         self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// The slots that a mutator took and did not use go back.
+    /// The slots that a mutator took and did not use go back, and its new weak cells are listed.
     pub(crate) fn flush(&self, local: &mut Local) {
+        self.weaks.add(&mut local.weaks);
         let unused = local.cache.flush(&self.heap);
         self.discharge(unused);
         self.counters.allocated_bytes.sub(unused);

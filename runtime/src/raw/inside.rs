@@ -1,17 +1,26 @@
 //! Inside a closure: where references may be held and objects allocated.
 
-use crate::collector::Collector;
+use crate::collector::{Barrier, Collector};
 use crate::heap::Mutator;
 use crate::raw::core::{Local, RootSource};
+use crate::raw::log::Entry;
+use crate::raw::object_at;
+use crate::raw::phase::Phase;
 use crate::raw::roots::Handle;
 use crate::raw::shared::Shared;
+use crate::raw::task::{Task, current};
+use crate::raw::weak_gate::Upgrade;
 use crate::raw::world::State;
+use crate::sync::Ordering;
 use alloc_core::{Exhausted, Found, SizeClass, TypeInfo};
 use gc_mark::{Kind, Object};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Weak cells that a mutator lists before it hands them over.
+const WEAKS_MAX: usize = 1024;
 
 /// A mutator that is inside; dropping it leaves, and collects if that is due.
 pub struct Inside<'m, C: Collector> {
@@ -34,13 +43,15 @@ pub unsafe fn enter<C: Collector>(mutator: &mut Mutator<C>) -> Inside<'_, C> {
 
 impl<'m, C: Collector> Inside<'m, C> {
     /// The caller owes what [`enter`] demands.
-    #[inline]
+    #[inline(always)]
     fn enter(shared: &'m Shared<C>, state: &'m State<Local>) -> Self {
-        let world = &shared.core.world;
-        if world.must_wait() {
-            Self::enter_waiting(shared, state);
+        let core = &*shared.core;
+        if core.world.is_current(state) {
+            core.world.enter(state, |local, from, to| {
+                core.acknowledge(local, from, to);
+            });
         } else {
-            world.enter(state);
+            Self::enter_late(shared, state);
         }
         Self {
             shared,
@@ -49,18 +60,20 @@ impl<'m, C: Collector> Inside<'m, C> {
         }
     }
 
-    /// Enters a world that is being stopped, and counts the wait.
+    /// Enters with something to acknowledge or to wait for, and counts the time that it took.
     #[cold]
-    fn enter_waiting(shared: &'m Shared<C>, state: &'m State<Local>) {
-        let task = crate::raw::task::current();
+    #[inline(never)]
+    fn enter_late(shared: &'m Shared<C>, state: &'m State<Local>) {
+        let core = &*shared.core;
         assert!(
-            task != crate::raw::task::Task::Marking,
+            !core.world.must_wait() || !matches!(current(), Task::Marking { .. }),
             "a `trace` entered a heap, whose world is stopped while it marks"
         );
         let begun = Instant::now();
-        if shared.core.world.enter(state) {
-            shared.core.counters.note_wait(begun.elapsed());
-        }
+        core.world.enter(state, |local, from, to| {
+            core.acknowledge(local, from, to);
+        });
+        core.counters.note_wait(begun.elapsed());
     }
 
     /// Memory for an object of `info`'s kind with `bytes` bytes, uninitialised.
@@ -83,18 +96,145 @@ impl<'m, C: Collector> Inside<'m, C> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let class = SizeClass::of(bytes, info.align);
+        if let Some(class) = class {
+            // SAFETY: inside through this state; nothing below comes back here.
+            let mut local = unsafe { self.state.local() };
+            if let Some(slot) = local.cache.take(info, class) {
+                return Ok(slot);
+            }
+            let heap = &self.shared.core.heap;
+            if let Some(slot) = local.cache.take_next(heap, info, class) {
+                return Ok(slot);
+            }
+        }
+        // SAFETY: this function's own precondition.
+        unsafe { self.alloc_slow(info, class, bytes) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::alloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_slow(
+        &self,
+        info: &'static TypeInfo,
+        class: Option<SizeClass>,
+        bytes: usize,
+    ) -> Result<NonNull<u8>, Exhausted> {
         let core = &*self.shared.core;
-        // SAFETY: inside through this state; nothing in `alloc` comes back here.
+        if C::BARRIER != Barrier::None {
+            self.poll();
+            if core.debug.collect_at_polls {
+                self.shared.want_cycle();
+            }
+        }
+        // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
         // SAFETY: inside, the local is ours, the rest is the caller's promise.
-        unsafe { core.alloc(&mut local, info, class, bytes) }
+        let allocated = unsafe { core.alloc_slow(&mut local, info, class, bytes) };
+        drop(local);
+        if C::BARRIER != Barrier::None && core.world.is_wanted() {
+            self.shared.want_cycle();
+        }
+        allocated
+    }
+
+    /// Lets a collector that marks beside the mutators go on, in a closure that runs for long:
+    /// hands over what was logged, and acknowledges the end of marking. Allocating does the same
+    /// now and then.
+    ///
+    /// A cycle cannot *begin* to mark before the closure has ended.
+    #[inline]
+    pub fn poll(&self) {
+        let core = &*self.shared.core;
+        core.world.poll(self.state, &|local, from, to| {
+            let begun = Instant::now();
+            core.acknowledge(local, from, to);
+            core.counters.note_wait(begun.elapsed());
+        });
+    }
+
+    /// Must be called around a store that overwrites `old` with `new` in an object, before it or
+    /// after it, with no call of this guard between the two: it tells a collector that marks
+    /// beside the mutators. A load, a test and a jump while none does.
+    ///
+    /// The store itself must be atomic, with Release, and the object's `trace` must load with
+    /// Acquire. Roots of a [`RootSource`] are stored into and dropped in the same way.
+    ///
+    /// # Safety
+    ///
+    /// Both are objects of this heap, with their kinds.
+    #[inline(always)]
+    pub unsafe fn log_store(&self, old: Option<(Object, Kind)>, new: Option<(Object, Kind)>) {
+        if C::BARRIER != Barrier::None && self.state.phase().logs() {
+            self.log_store_slow(old, new);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn log_store_slow(&self, old: Option<Entry>, new: Option<Entry>) {
+        let core = &*self.shared.core;
+        // SAFETY: inside through this state; nothing below comes back here.
+        let mut local = unsafe { self.state.local() };
+        let new = new.filter(|_| self.state.phase().logs_new());
+        for entry in old.into_iter().chain(new) {
+            if !core.is_marked(entry.0) {
+                core.log(&mut local, entry);
+            }
+        }
+    }
+
+    /// Whether a store must be logged just now.
+    #[inline(always)]
+    pub(crate) fn phase(&self) -> Phase {
+        if C::BARRIER == Barrier::None {
+            return Phase::Idle;
+        }
+        self.state.phase()
+    }
+
+    /// The number of the cycle that marks.
+    pub(crate) fn marking(&self) -> u64 {
+        // Relaxed: announced before the handshake that this mutator has acknowledged.
+        self.shared.core.marking.load(Ordering::Relaxed)
+    }
+
+    /// Whether a weak reference's target may be taken, which it then keeps alive.
+    #[inline]
+    pub(crate) fn upgrade(&self, entry: Entry) -> bool {
+        if !self.state.phase().logs() {
+            return true;
+        }
+        let core = &*self.shared.core;
+        match core.weak_gate.pass(|| core.is_marked(entry.0)) {
+            Upgrade::Take => true,
+            Upgrade::Dead => false,
+            Upgrade::Log => {
+                // SAFETY: inside through this state; nothing below comes back here.
+                core.log(&mut *unsafe { self.state.local() }, entry);
+                true
+            }
+        }
+    }
+
+    /// Lists a weak cell that was just made.
+    pub(crate) fn list_weak(&self, cell: NonNull<u8>) {
+        // SAFETY: inside through this state; nothing below comes back here.
+        let mut local = unsafe { self.state.local() };
+        local.weaks.push(object_at(cell).0);
+        if local.weaks.len() >= WEAKS_MAX {
+            self.shared.core.weaks.add(&mut local.weaks);
+        }
     }
 
     /// Takes back a slot that was never initialised.
     ///
     /// # Safety
     ///
-    /// `object` came from [`Self::alloc`] of this guard, and nobody else knows of it.
+    /// `object` came from [`Self::alloc`] of this guard, which has neither allocated nor polled
+    /// since; and nobody else knows of it.
     pub unsafe fn unallocate(&self, object: NonNull<u8>) {
         // SAFETY: the caller's promise; caches are flushed outside of closures only.
         unsafe { self.shared.core.heap.unallocate(object) }
@@ -118,7 +258,35 @@ impl<'m, C: Collector> Inside<'m, C> {
 
     /// A handle that keeps an object alive.
     pub(crate) fn handle(&self, object: Object, kind: Kind) -> Handle {
+        // SAFETY: an object of this heap, says the caller, with its kind.
+        unsafe { self.log_store(None, Some((object, kind))) };
         Handle::new(&self.shared.core.roots, object, kind)
+    }
+}
+
+/// Where a guard logs what its data holds: an [`Inside`], whatever its collector.
+pub(crate) trait LogSink {
+    /// Logs these, in any phase of marking.
+    fn log_all(&self, entries: Vec<Entry>);
+
+    /// Something was written that could not be logged: this cycle must free nothing.
+    fn give_up(&self);
+}
+
+impl<C: Collector> LogSink for Inside<'_, C> {
+    fn log_all(&self, entries: Vec<Entry>) {
+        let core = &*self.shared.core;
+        // SAFETY: inside through this state; nothing below comes back here.
+        let mut local = unsafe { self.state.local() };
+        for entry in entries {
+            if !core.is_marked(entry.0) {
+                core.log(&mut local, entry);
+            }
+        }
+    }
+
+    fn give_up(&self) {
+        self.shared.core.logs.give_up();
     }
 }
 

@@ -44,11 +44,16 @@
 //! ```
 
 pub(crate) mod core;
+pub(crate) mod fences;
 pub(crate) mod inside;
+pub(crate) mod log;
 pub(crate) mod object_type;
+pub(crate) mod phase;
 pub(crate) mod roots;
 pub(crate) mod shared;
+pub(crate) mod stamp_lock;
 pub(crate) mod task;
+pub(crate) mod weak_gate;
 pub(crate) mod world;
 
 pub use self::core::RootSource;

@@ -4,36 +4,90 @@
 //! from any thread, during any phase of a cycle. The collector copies a piece of the table under
 //! its lock and visits the copy without it, so no user code ever runs under the lock.
 //!
+//! To a collector that marks beside the mutators the table is an object like any other, whose
+//! places are overwritten. A handle is *made* only inside a closure, whose mutator logs what it
+//! must. It is *dropped* anywhere, by threads that are no mutators: so the table logs that itself,
+//! from before the first handshake of a cycle until after the last ([`RootTable::set_logging`]).
+//! Its lock makes the switch a handshake with every thread that drops. What is made after a piece
+//! was copied was held by a mutator that logs, and so need not be seen.
+//!
 //! A handle dropped while the world is stopped is either still seen (its target floats for one
-//! cycle) or not; both are sound. A handle can be *made* only inside a closure, where its target
-//! is held, so none appears while the world is stopped.
+//! cycle) or not; both are sound.
 
+use crate::raw::log::Entry;
 use crate::sync::{Mutex, lock};
 use gc_mark::{Kind, Object, Visitor};
 use std::sync::Arc;
 
-/// Entries copied at once, and scanned as one job.
-const JOB_ENTRIES: usize = 512;
+/// Entries of a piece: allocated, copied and scanned as one.
+const PIECE: usize = if cfg!(heapwright_loom) { 2 } else { 512 };
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// The handles of one heap.
 #[derive(Debug, Default)]
 pub(crate) struct RootTable {
-    entries: Mutex<Entries>,
+    slots: Mutex<Slots>,
 }
 
+/// The slots, in pieces that never move: growing costs the same however many there are.
 #[derive(Debug, Default)]
-struct Entries {
-    slots: Vec<Entry>,
-    /// Indexes of free slots.
-    free: Vec<u32>,
+struct Slots {
+    pieces: Vec<Box<[Slot; PIECE]>>,
+    /// Slots that were ever used.
+    used: u32,
+    in_use: usize,
+    /// The first of a list of free ones, if `in_use` is below `used`.
+    free: u32,
+    /// Objects whose last handle was dropped, while `logging`.
+    log: Vec<Entry>,
+    logging: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    object: Object,
-    kind: Kind,
-    /// Handles that share the entry; 0 if it is free.
-    count: usize,
+enum Slot {
+    Free { next: u32 },
+    Used { entry: Entry, handles: usize },
+}
+
+impl Slots {
+    fn at(&mut self, index: u32) -> &mut Slot {
+        &mut self.pieces[index as usize / PIECE][index as usize % PIECE]
+    }
+
+    fn insert(&mut self, entry: Entry) -> u32 {
+        let mut index = self.free;
+        if self.in_use == self.used as usize {
+            index = self.used;
+            self.used += 1;
+            if index as usize == self.pieces.len() * PIECE {
+                self.pieces
+                    .push(Box::new([Slot::Free { next: NONE }; PIECE]));
+            }
+        } else if let Slot::Free { next } = *self.at(index) {
+            self.free = next;
+        }
+        self.in_use += 1;
+        *self.at(index) = Slot::Used { entry, handles: 1 };
+        index
+    }
+
+    /// Counts a handle of the slot up, or down to nothing.
+    fn count(&mut self, index: u32, change: isize) {
+        let Slot::Used { entry, handles } = self.at(index) else {
+            unreachable!("a handle of a free slot");
+        };
+        *handles = handles.wrapping_add_signed(change);
+        if *handles == 0 {
+            let entry = *entry;
+            *self.at(index) = Slot::Free { next: self.free };
+            self.free = index;
+            self.in_use -= 1;
+            if self.logging {
+                self.log.push(entry);
+            }
+        }
+    }
 }
 
 /// One handle. It keeps its object alive, and the table, but not the heap.
@@ -46,23 +100,7 @@ pub(crate) struct Handle {
 impl Handle {
     /// A handle for `object`, which the caller holds inside a closure.
     pub(crate) fn new(table: &Arc<RootTable>, object: Object, kind: Kind) -> Self {
-        let mut entries = lock(&table.entries);
-        let entry = Entry {
-            object,
-            kind,
-            count: 1,
-        };
-        let index = match entries.free.pop() {
-            Some(index) => {
-                entries.slots[index as usize] = entry;
-                index
-            }
-            None => {
-                entries.slots.push(entry);
-                (entries.slots.len() - 1) as u32
-            }
-        };
-        drop(entries);
+        let index = lock(&table.slots).insert((object, kind));
         Self {
             table: table.clone(),
             index,
@@ -77,7 +115,7 @@ impl Handle {
 
 impl Clone for Handle {
     fn clone(&self) -> Self {
-        lock(&self.table.entries).slots[self.index as usize].count += 1;
+        lock(&self.table.slots).count(self.index, 1);
         Self {
             table: self.table.clone(),
             index: self.index,
@@ -87,40 +125,48 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let mut entries = lock(&self.table.entries);
-        let entry = &mut entries.slots[self.index as usize];
-        entry.count -= 1;
-        if entry.count == 0 {
-            entries.free.push(self.index);
-        }
+        lock(&self.table.slots).count(self.index, -1);
     }
 }
 
 impl RootTable {
     /// How many objects have handles.
     pub(crate) fn len(&self) -> usize {
-        let entries = lock(&self.entries);
-        entries.slots.len() - entries.free.len()
+        lock(&self.slots).in_use
+    }
+
+    /// From now on objects that lose their last handle are logged, or no more; what was logged is
+    /// forgotten.
+    pub(crate) fn set_logging(&self, logging: bool) {
+        let mut slots = lock(&self.slots);
+        slots.logging = logging;
+        slots.log = Vec::new();
+    }
+
+    /// What was logged since this was last asked.
+    pub(crate) fn take_log(&self) -> Vec<Entry> {
+        std::mem::take(&mut lock(&self.slots).log)
     }
 
     /// Into how many independent jobs the table falls.
     pub(crate) fn jobs(&self) -> usize {
-        lock(&self.entries).slots.len().div_ceil(JOB_ENTRIES)
+        lock(&self.slots).pieces.len()
     }
 
     /// Visits the handles of one job.
     pub(crate) fn scan<V: Visitor>(&self, job: usize, visitor: &mut V) {
-        let piece: Vec<Entry> = {
-            let entries = lock(&self.entries);
-            let piece = entries
-                .slots
-                .iter()
-                .skip(job * JOB_ENTRIES)
-                .take(JOB_ENTRIES);
-            piece.filter(|entry| entry.count != 0).copied().collect()
+        let piece = match lock(&self.slots).pieces.get(job) {
+            Some(piece) => **piece,
+            None => return,
         };
-        piece
-            .iter()
-            .for_each(|entry| visitor.visit(entry.object, entry.kind));
+        for slot in piece {
+            if let Slot::Used {
+                entry: (object, kind),
+                ..
+            } = slot
+            {
+                visitor.visit(object, kind);
+            }
+        }
     }
 }

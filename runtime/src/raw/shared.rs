@@ -1,25 +1,37 @@
-//! A heap with its collector and its two threads: what every handle shares.
+//! A heap with its collector and its background thread: what every handle shares.
 //!
-//! The threads hold the heap weakly and upgrade for a step at a time, so the heap's memory goes
-//! when the last handle goes (or when the step ends that outlived it).
+//! The thread holds the heap weakly and upgrades for a step at a time, so the heap's memory goes
+//! when the last handle goes (or when the step ends that outlived it). A step is a cycle, for a
+//! collector that marks beside the mutators, or a batch of sweeping.
 
-use crate::collector::Collector;
+use crate::collector::{Barrier, Collector};
 use crate::cycle::{CollectError, Session, timed};
 use crate::raw::core::Core;
 use crate::raw::task::{Task, current};
-use crate::raw::world::State;
 use crate::stats::{CycleStats, Reason};
 use crate::sync::{Condvar, Mutex, lock, thread_token, wait};
 use alloc_core::Reach;
 use gc_sweep::{Background, Step};
+use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::raw::core::Local;
-
-/// A heap, its collector, and the threads that work behind the mutators.
+/// A heap, its collector, and the thread that works behind the mutators.
 pub(crate) struct Shared<C: Collector> {
     // Declared first, so that the thread ends before the heap goes.
-    sweeper: Option<Background>,
+    background: Option<Background>,
+    engine: Arc<Engine<C>>,
+}
+
+impl<C: Collector> Deref for Shared<C> {
+    type Target = Engine<C>;
+
+    fn deref(&self) -> &Engine<C> {
+        &self.engine
+    }
+}
+
+/// A heap and its collector.
+pub(crate) struct Engine<C: Collector> {
     collector: C,
     /// Whether a cycle runs.
     busy: Mutex<bool>,
@@ -28,7 +40,7 @@ pub(crate) struct Shared<C: Collector> {
 }
 
 /// The right to run a cycle.
-struct Turn<'a, C: Collector>(&'a Shared<C>);
+struct Turn<'a, C: Collector>(&'a Engine<C>);
 
 impl<C: Collector> Drop for Turn<'_, C> {
     fn drop(&mut self) {
@@ -41,16 +53,55 @@ impl<C: Collector> Shared<C> {
     pub(crate) fn new(core: Core, collector: C) -> Self {
         let core = Arc::new(core);
         core.start_scavenger();
-        let weak = Arc::downgrade(&core);
-        let step = move || weak.upgrade().map_or(Step::Done, |core| core.sweep_step());
-        Self {
-            // Without the thread, mutators sweep at the end of a cycle.
-            sweeper: Background::spawn("heapwright-sweep", step).ok(),
+        let engine = Arc::new(Engine {
             collector,
             busy: Mutex::new(false),
             idle: Condvar::new(),
             core,
+        });
+        let weak = Arc::downgrade(&engine);
+        let step = move || weak.upgrade().map_or(Step::Done, |engine| engine.step());
+        Self {
+            // Without the thread, mutators collect and sweep at a closure's edge.
+            background: Background::spawn("heapwright", step).ok(),
+            engine,
         }
+    }
+
+    /// A cycle is due, for a collector that runs on a thread of its own.
+    #[cold]
+    pub(crate) fn want_cycle(&self) {
+        self.core.world.want_collection();
+        if let Some(background) = &self.background {
+            background.wake();
+        }
+    }
+
+    /// A closure has ended, and a cycle is due.
+    #[cold]
+    pub(crate) fn collect_at_goal(&self) {
+        match &self.background {
+            Some(background) if C::BARRIER != Barrier::None => background.wake(),
+            Some(background) => {
+                if self.collect_if_due() {
+                    background.wake();
+                }
+            }
+            None => {
+                self.collect_if_due();
+                while self.core.sweep_step() == Step::More {}
+            }
+        }
+    }
+}
+
+impl<C: Collector> Engine<C> {
+    /// A step of the background thread.
+    fn step(&self) -> Step {
+        if C::BARRIER != Barrier::None && self.collect_if_due() {
+            return Step::More;
+        }
+        self.core.sweep_step()
     }
 
     /// Waits for the right to run a cycle; `None` if `!patient` and another cycle runs.
@@ -93,32 +144,32 @@ impl<C: Collector> Shared<C> {
         })
     }
 
-    /// Runs a cycle because the heap has reached its goal, unless one runs already.
-    #[cold]
-    pub(crate) fn collect_at_goal(&self) {
+    /// Runs a cycle if the heap has reached its goal, unless one runs already; whether it did.
+    fn collect_if_due(&self) -> bool {
         let core = &*self.core;
+        if !core.world.is_wanted() {
+            return false;
+        }
         if current() != Task::None || core.world.inside_already(thread_token()) {
-            return;
+            return false;
         }
         let Some(_turn) = self.turn(false) else {
-            return;
+            return false;
         };
-        if core.live_bytes() < core.trigger_bytes() {
+        if core.live_bytes() < core.trigger_bytes() && !core.debug.collect_at_polls {
             // Another thread has just collected.
             core.world.take_wish();
-            return;
+            return false;
         }
         let (result, took) = timed(|| self.run(Reason::Goal));
         if result.is_err() {
             // Counted in `Stats`; trying again at once would fail again.
             core.repace();
-        } else {
-            match &self.sweeper {
-                Some(sweeper) => sweeper.wake(),
-                None => while core.sweep_step() == Step::More {},
-            }
         }
-        core.counters.note_wait(took);
+        if C::BARRIER == Barrier::None {
+            core.counters.note_wait(took);
+        }
+        true
     }
 
     fn run(&self, why: Reason) -> Result<CycleStats, CollectError> {
@@ -140,14 +191,5 @@ impl<C: Collector> Shared<C> {
                 more => released_bytes += more,
             }
         }
-    }
-
-    /// Removes a mutator: its spans go back, by way of the closure's edge like everything else.
-    pub(crate) fn retire(&self, state: &Arc<State<Local>>) {
-        self.core.world.enter(state);
-        // SAFETY: inside, and the mutator is being dropped, so nobody else uses its local.
-        self.core.flush(&mut *unsafe { state.local() });
-        self.core.world.leave(state);
-        self.core.world.unregister(state);
     }
 }

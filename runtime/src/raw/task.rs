@@ -11,11 +11,14 @@ use std::cell::Cell;
 pub(crate) enum Task {
     /// It runs by itself.
     None,
-    /// A collector calls `trace`.
-    Marking,
+    /// A collector calls `trace`: in a stopped world, or in that cycle, beside the mutators.
+    Marking { cycle: u64 },
     /// A sweeper calls drop glue.
     DropGlue,
 }
+
+/// A collector calls `trace` while the world is stopped: the number of no cycle.
+pub(crate) const STOPPED: Task = Task::Marking { cycle: u64::MAX };
 
 std::thread_local!(static TASK: Cell<Task> = const { Cell::new(Task::None) });
 
@@ -45,8 +48,8 @@ mod tests {
 
     #[test]
     fn a_task_ends_with_its_closure_by_panic_too() {
-        let nested = during(Task::DropGlue, || during(Task::Marking, current));
-        assert_eq!((nested, current()), (Task::Marking, Task::None));
+        let nested = during(Task::DropGlue, || during(STOPPED, current));
+        assert_eq!((nested, current()), (STOPPED, Task::None));
         let panicked = std::panic::catch_unwind(|| during(Task::DropGlue, || panic!("planned")));
         assert!(panicked.is_err() && current() == Task::None);
     }

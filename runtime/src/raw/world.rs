@@ -1,42 +1,89 @@
-//! Safepoints: who is inside a closure, and how to have everybody outside.
+//! Safepoints: who is inside a closure, how each mutator is told of a phase on its own, and how to
+//! have everybody outside at once.
 //!
 //! A mutator is *inside* while it runs a closure of `enter`; only then may it hold references.
-//! Between closures its stack holds none, so a world in which every mutator is outside needs no
-//! stack scanned.
+//! Between closures its stack holds none, so no stack is ever scanned, and what changes for a
+//! mutator changes at a closure's edge.
 //!
 //! # The words
 //!
 //! | word | values | written by |
 //! |---|---|---|
 //! | `State::inside` | 0 outside · else the token of the thread that is inside | that thread |
+//! | `State::acked` | the last handshake that this mutator has acknowledged | see below |
 //! | `World::attention` | bit 0 STOP: nobody enters · bit 1 COLLECT: a cycle is wanted | anyone |
+//! | | bits 2 and 3: the [`Phase`] · from bit 4: handshakes so far | the collector |
+//!
+//! # A handshake
+//!
+//! The collector publishes a phase with a new count, then waits until every mutator has
+//! acknowledged it. Nobody waits for it, and one mutator never waits for another:
+//!
+//! | the mutator | who acknowledges |
+//! |---|---|
+//! | is outside | the collector, holding `State::turn` |
+//! | enters | itself, stepped back outside and holding `State::turn` |
+//! | is inside | itself, at its next entry; or by [`World::poll`], if the phase was marking |
+//!
+//! *One at a time.* Entering stores `inside`, then loads `attention`; a handshake stores
+//! `attention`, then loads `inside`. Between the two there is a fence on each side
+//! ([`crate::raw::fences`]). So a collector that finds `inside` zero, with `turn` held, has the
+//! mutator's local to itself: an enterer that comes later sees the new word, which is not the one
+//! it acknowledged, steps back and waits for `turn`. `acked` is stored last, with Release, and
+//! loaded by the enterer with Acquire: who finds it up to date sees all that was done in its name.
+//!
+//! *Seen once.* A mutator registers under the registry's lock, with the phase of that moment as
+//! acknowledged; the collector publishes and copies the registry under the same lock. So it is in
+//! the copy, or it was born with the new phase. One that leaves has handed over what it had.
 //!
 //! # Why nobody is inside a stopped world
 //!
-//! Entering stores `inside`, then loads `attention`; stopping sets STOP, then loads every
-//! `inside`. Each has a SeqCst fence between its two steps. If the enterer's fence is first in
-//! their total order, the stopper's load sees `inside` set and waits. If the stopper's fence is
+//! Stopping sets STOP, then loads every `inside`, with the same fences. If the enterer's is first
+//! in their total order, the stopper's load sees `inside` set and waits. If the stopper's is
 //! first, the enterer's load sees STOP; it steps back out before it touches anything. A mutator
 //! that registers late is listed under the registry's lock: before the stopper looked, then it is
 //! among those waited for; or after, then the lock has carried STOP to it.
 //!
 //! A thread may hold several mutators and enter one inside another's closure. The inner one must
-//! not wait, because the outer never leaves then. It need not: while the outer is inside, no stop
-//! completes. So an enterer that finds STOP passes if its thread is inside already.
+//! not wait for the end of a stop, because the outer never leaves then. It need not: while the
+//! outer is inside, no stop completes. So an enterer that finds STOP passes if its thread is
+//! inside already. Handshakes it acknowledges like any other.
 
+use crate::raw::fences::Fences;
+use crate::raw::phase::Phase;
 use crate::sync::{
-    AtomicUsize, Condvar, Lent, Mutex, Ordering, ProtocolCell, fence, lock, relax, thread_token,
-    wait,
+    AtomicUsize, Condvar, Lent, Mutex, Ordering, ProtocolCell, lock, relax, thread_token, wait,
 };
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const STOP: usize = 1;
 const COLLECT: usize = 2;
+const PHASE_SHIFT: u32 = 2;
+const COUNT_ONE: usize = 1 << 4;
+/// A mutator that has not acknowledged after so long is named in reports.
+const LATE: Duration = Duration::from_millis(10);
+
+/// What the collector asks of mutators: a phase, and which handshake it is.
+fn asked(attention: usize) -> usize {
+    attention & !(STOP | COLLECT)
+}
+
+fn phase_of(asked: usize) -> Phase {
+    Phase::from_bits(asked >> PHASE_SHIFT)
+}
 
 /// A mutator as the world sees it, with what belongs to it alone.
 pub(crate) struct State<L> {
     inside: AtomicUsize,
-    /// The owner's while it is inside, the stopper's while the world is stopped.
+    /// The last word of `attention` that was acknowledged, without its low bits.
+    acked: AtomicUsize,
+    /// Held by whoever acknowledges for a mutator that is outside.
+    turn: Mutex<()>,
+    /// For reports.
+    name: Box<str>,
+    /// The owner's while it is inside, the acknowledger's at a handshake, the stopper's while the
+    /// world is stopped.
     local: ProtocolCell<L>,
 }
 
@@ -45,20 +92,33 @@ impl<L> State<L> {
     ///
     /// # Safety
     ///
-    /// The caller's thread is inside through this state, or has stopped the world, and has not
-    /// lent it out already.
+    /// The caller's thread is inside through this state, or has stopped the world, or acknowledges
+    /// for the mutator; and has not lent it out already.
     #[inline(always)]
     pub(crate) unsafe fn local(&self) -> Lent<'_, L> {
-        // SAFETY: inside and stopped exclude each other (see the file's head), one thread is
-        // inside through a state at a time (`enter` takes the mutator by `&mut`), and `inside`
-        // is stored with Release and loaded with Acquire between the two.
+        // SAFETY: the three exclude each other (see the file's head), one thread is inside
+        // through a state at a time (`enter` takes the mutator by `&mut`), and `inside` and
+        // `acked` are stored with Release and loaded with Acquire between them.
         unsafe { self.local.lend() }
+    }
+
+    /// The mutator's phase. Inside it is constant but for [`World::poll`].
+    #[inline(always)]
+    pub(crate) fn phase(&self) -> Phase {
+        // Relaxed: who is inside has acquired it on entry, or stored it itself.
+        phase_of(self.acked.load(Ordering::Relaxed))
+    }
+
+    /// What the mutator is called in reports.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 }
 
 /// All mutators of a heap.
 pub(crate) struct World<L> {
     attention: AtomicUsize,
+    fences: Fences,
     states: Mutex<Vec<Arc<State<L>>>>,
     /// Enterers wait here for the end of a stop.
     gate: Mutex<()>,
@@ -70,23 +130,30 @@ pub(crate) struct World<L> {
 pub(crate) struct InsideAlready;
 
 impl<L> World<L> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(fences: Fences) -> Self {
         Self {
             attention: AtomicUsize::new(0),
+            fences,
             states: Mutex::new(Vec::new()),
             gate: Mutex::new(()),
             resumed: Condvar::new(),
         }
     }
 
-    /// Adds a mutator, outside. It may enter at once.
-    pub(crate) fn register(&self, local: L) -> Arc<State<L>> {
-        let local = ProtocolCell::new(local);
+    /// Adds a mutator, outside, with the local that `make` gives it for the phase of this moment.
+    /// It may enter at once.
+    pub(crate) fn register(&self, name: &str, make: impl FnOnce(Phase) -> L) -> Arc<State<L>> {
+        let mut states = lock(&self.states);
+        // Relaxed: published under this lock.
+        let asked = asked(self.attention.load(Ordering::Relaxed));
         let state = Arc::new(State {
             inside: AtomicUsize::new(0),
-            local,
+            acked: AtomicUsize::new(asked),
+            turn: Mutex::new(()),
+            name: name.into(),
+            local: ProtocolCell::new(make(phase_of(asked))),
         });
-        lock(&self.states).push(state.clone());
+        states.push(state.clone());
         state
     }
 
@@ -100,34 +167,44 @@ impl<L> World<L> {
         lock(&self.states).len()
     }
 
-    /// Whether the world is being stopped, as far as one look tells.
-    #[inline]
-    pub(crate) fn must_wait(&self) -> bool {
+    /// Whether the mutator may enter as it is, as far as one look tells.
+    #[inline(always)]
+    pub(crate) fn is_current(&self, state: &State<L>) -> bool {
         // Relaxed: a hint; `enter` decides.
-        self.attention.load(Ordering::Relaxed) & STOP != 0
+        let attention = self.attention.load(Ordering::Relaxed) & !COLLECT;
+        // Relaxed: as above.
+        attention == state.acked.load(Ordering::Relaxed)
     }
 
-    /// Goes inside; waits while the world is stopped. True if it had to.
-    #[inline]
-    pub(crate) fn enter(&self, state: &State<L>) -> bool {
+    /// Goes inside. Acknowledges by `ack` what was asked meanwhile, and waits while the world is
+    /// stopped.
+    #[inline(always)]
+    pub(crate) fn enter(&self, state: &State<L>, ack: impl Fn(&mut L, Phase, Phase)) {
         let token = thread_token();
         // Relaxed: the fence orders it before the load; `inside` carries no data inward.
         state.inside.store(token, Ordering::Relaxed);
-        // SeqCst: pairs with the fence in `stop`; one of the two sees the other's store.
-        fence(Ordering::SeqCst);
-        // Acquire: pairs with the Release in `resume`; who finds STOP gone sees what the stopper
-        // did to its local. The fence orders the load behind the store.
-        if self.attention.load(Ordering::Acquire) & STOP != 0 {
-            self.enter_slow(state, token);
-            return true;
+        // Pairs with the heavy fences in `handshake` and `stop`; one of the two sees the other.
+        self.fences.light();
+        if !self.may_pass(state) {
+            self.enter_slow(state, token, &ack);
         }
-        false
+    }
+
+    /// Whether there is nothing to acknowledge or to wait for.
+    #[inline(always)]
+    fn may_pass(&self, state: &State<L>) -> bool {
+        // Acquire: pairs with the Release in `resume`; who finds STOP gone sees what the stopper
+        // did to its local. The fence orders the load behind the store of `inside`.
+        let attention = self.attention.load(Ordering::Acquire) & !COLLECT;
+        // Acquire: pairs with the Release in `acknowledge`; what was done to the local is seen.
+        attention == state.acked.load(Ordering::Acquire)
     }
 
     #[cold]
-    fn enter_slow(&self, state: &State<L>, token: usize) {
+    #[inline(never)]
+    fn enter_slow(&self, state: &State<L>, token: usize, ack: &dyn Fn(&mut L, Phase, Phase)) {
         loop {
-            // Release: pairs with the Acquire in `stop`, as in `leave`.
+            // Release: pairs with the Acquire in `stop` and `handshake`, as in `leave`.
             state.inside.store(0, Ordering::Release);
             if !self.inside_already(token) {
                 let mut gate = lock(&self.gate);
@@ -137,16 +214,26 @@ impl<L> World<L> {
                     gate = wait(&self.resumed, gate);
                 }
             }
-            // Relaxed, then SeqCst fence: as in `enter`.
+            {
+                let _turn = lock(&state.turn);
+                // Acquire: pairs with the Release in `publish`; what was announced is seen.
+                let asked = asked(self.attention.load(Ordering::Acquire));
+                Self::acknowledge(state, asked, ack);
+            }
+            // Relaxed, then a fence: as in `enter`.
             state.inside.store(token, Ordering::Relaxed);
-            // SeqCst: pairs with the fence in `stop`.
-            fence(Ordering::SeqCst);
-            // Acquire: as in `enter`.
-            let stopped = self.attention.load(Ordering::Acquire) & STOP != 0;
-            if !stopped || self.inside_by_another(state, token) {
+            self.fences.light();
+            if self.may_pass(state) || self.may_pass_nested(state, token) {
                 return;
             }
         }
+    }
+
+    /// Whether only a stop is in the way, and this thread is what that stop waits for.
+    fn may_pass_nested(&self, state: &State<L>, token: usize) -> bool {
+        // Acquire, both: as in `may_pass`.
+        let asked = asked(self.attention.load(Ordering::Acquire));
+        asked == state.acked.load(Ordering::Acquire) && self.inside_by_another(state, token)
     }
 
     /// Whether this thread is inside through any mutator.
@@ -165,12 +252,117 @@ impl<L> World<L> {
     }
 
     /// Goes outside. True if somebody wants a collection.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(&self, state: &State<L>) -> bool {
-        // Release: pairs with the Acquire in `stop`; who sees us outside sees all we did inside.
+        // Release: pairs with the Acquire in `stop` and `handshake`; who sees us outside sees all
+        // we did inside.
         state.inside.store(0, Ordering::Release);
         // Relaxed: a hint; if it is missed, the next closure's end sees it.
         self.attention.load(Ordering::Relaxed) & COLLECT != 0
+    }
+
+    /// Acknowledges, if it is still to be done. The caller has the mutator's local to itself.
+    fn acknowledge(state: &State<L>, asked: usize, ack: &dyn Fn(&mut L, Phase, Phase)) {
+        // Relaxed: written under `turn`, or by this thread.
+        let acked = state.acked.load(Ordering::Relaxed);
+        if acked == asked {
+            return;
+        }
+        // SAFETY: outside with `turn` held, or inside and the owner: nobody else has it.
+        let mut local = unsafe { state.local() };
+        ack(&mut local, phase_of(acked), phase_of(asked));
+        drop(local);
+        // Release: pairs with the Acquire in `may_pass` and in `is_acked`; who sees the handshake
+        // acknowledged sees what was done for it.
+        state.acked.store(asked, Ordering::Release);
+    }
+
+    /// Acknowledges inside a closure, where references are held: only what follows on marking.
+    /// True if there was something. The caller is inside and in the middle of nothing.
+    #[inline]
+    pub(crate) fn poll(&self, state: &State<L>, ack: &dyn Fn(&mut L, Phase, Phase)) -> bool {
+        if state.phase() != Phase::Marking {
+            return false;
+        }
+        // Acquire: pairs with the Release in `publish`.
+        let asked = asked(self.attention.load(Ordering::Acquire));
+        // Relaxed: while we are inside nobody else stores it.
+        let behind = state.acked.load(Ordering::Relaxed) != asked;
+        if behind {
+            Self::acknowledge(state, asked, ack);
+        }
+        behind
+    }
+
+    /// Tells every mutator of `phase`, each on its own, and returns when all have acknowledged.
+    /// One thread at a time. `announce` runs at the moment that divides the mutators that are told
+    /// from those that register with the phase; `late` hears of mutators that keep it waiting.
+    pub(crate) fn handshake(
+        &self,
+        phase: Phase,
+        announce: impl FnOnce(),
+        ack: &dyn Fn(&mut L, Phase, Phase),
+        late: &mut dyn FnMut(&State<L>, Duration),
+    ) {
+        let (asked, states) = {
+            let states = lock(&self.states);
+            announce();
+            (self.publish(phase), states.clone())
+        };
+        self.fences.heavy();
+        for state in &states {
+            self.wait_for(state, asked, ack, late);
+        }
+    }
+
+    /// Replaces the phase and counts the handshake.
+    fn publish(&self, phase: Phase) -> usize {
+        // Relaxed: only the collector, which is one thread at a time, changes these bits.
+        let mut seen = self.attention.load(Ordering::Relaxed);
+        loop {
+            let count = (asked(seen) & !(COUNT_ONE - 1)).wrapping_add(COUNT_ONE);
+            let asked = count | (phase as usize) << PHASE_SHIFT;
+            let word = asked | seen & (STOP | COLLECT);
+            // Release: pairs with the Acquire in `may_pass`, `enter_slow` and `poll`; who sees the
+            // phase sees what was announced. Relaxed on failure: tried again.
+            match self.attention.compare_exchange_weak(
+                seen,
+                word,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return asked,
+                Err(found) => seen = found,
+            }
+        }
+    }
+
+    fn wait_for(
+        &self,
+        state: &State<L>,
+        asked: usize,
+        ack: &dyn Fn(&mut L, Phase, Phase),
+        late: &mut dyn FnMut(&State<L>, Duration),
+    ) {
+        // Acquire: pairs with the Release in `acknowledge`; what the mutator did is seen.
+        let is_acked = || state.acked.load(Ordering::Acquire) == asked;
+        // Acquire: pairs with the Release in `leave`; what it did inside is seen.
+        let is_outside = || state.inside.load(Ordering::Acquire) == 0;
+        let (mut round, begun) = (0, Instant::now());
+        while !is_acked() {
+            if is_outside() {
+                let _turn = lock(&state.turn);
+                if is_outside() {
+                    Self::acknowledge(state, asked, ack);
+                    return;
+                }
+            }
+            relax(round);
+            round += 1;
+            if begun.elapsed() > LATE {
+                late(state, begun.elapsed());
+            }
+        }
     }
 
     /// Asks that a mutator at its closure's edge begin a cycle.
@@ -180,6 +372,18 @@ impl<L> World<L> {
             // Relaxed: as above.
             self.attention.fetch_or(COLLECT, Ordering::Relaxed);
         }
+    }
+
+    /// Whether somebody wants a collection.
+    pub(crate) fn is_wanted(&self) -> bool {
+        // Relaxed: a hint, as in `leave`.
+        self.attention.load(Ordering::Relaxed) & COLLECT != 0
+    }
+
+    /// Whether the world is being stopped, as far as one look tells.
+    pub(crate) fn must_wait(&self) -> bool {
+        // Relaxed: a hint; `enter` decides.
+        self.attention.load(Ordering::Relaxed) & STOP != 0
     }
 
     /// Takes the wish back: a cycle begins.
@@ -201,8 +405,8 @@ impl<L> World<L> {
         }
         // Relaxed: the fence orders it before the loads below.
         self.attention.fetch_or(STOP, Ordering::Relaxed);
-        // SeqCst: pairs with the fences in `enter` and `enter_slow`.
-        fence(Ordering::SeqCst);
+        // Pairs with the light fences in `enter` and `enter_slow`.
+        self.fences.heavy();
         let states = lock(&self.states).clone();
         for state in states {
             let mut round = 0;

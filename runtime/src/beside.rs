@@ -1,0 +1,254 @@
+//! The steps of a cycle that marks beside the mutators, in the order that keeps them sound.
+//!
+//! ```text
+//! finish_sweep    nothing is unswept, so every mark bit is clear
+//! arm             H1, H2, H3: every mutator logs what it overwrites, and allocates black
+//!   mark          all that the roots reach
+//!   drain, wave   what was logged, and H4; until a wave finds that nothing was
+//!   begin_sweep   weak references to the dead are cleared; H5: nobody logs, every span is
+//!                 given up; sweeping is opened
+//! ```
+//!
+//! # Why all that is reachable is marked when a wave was clean
+//!
+//! The deletion barrier keeps this true from the moment that all have acknowledged H3 and the
+//! roots are scanned: *every object that is reachable, or held in a closure, is marked and
+//! scanned, or can be reached from one that is queued or logged, by references that nobody has
+//! overwritten since they were seen or logged.* A store logs what it overwrites before the mutator
+//! can acknowledge again; what a closure holds it has loaded from such a place, upgraded (the gate
+//! logs it) or allocated (black, and made of references that the closure held).
+//!
+//! A wave begins at a moment S with the queues empty, the markers at rest, nothing handed over and
+//! the table's log empty. Each mutator hands its log over at a moment of its own, between S and
+//! the wave's end, and the wave is clean only if each was empty, and had been since that mutator's
+//! acknowledgement before, and nothing was handed over in between, by those who leave either. So
+//! at S every log was empty. Nothing was queued or logged at S: so every object that was reachable
+//! or held at S was marked and scanned. After S mutators find nothing but these, and new objects,
+//! which are black. (It is not enough that the logs visited hold nothing *unmarked*: the log of
+//! one mutator may have been marked through another's, golang/go#27993.)
+//!
+//! What is logged between a mutator's acknowledgement and the wave's end was reachable at S, and
+//! is marked already.
+
+use crate::crew::Crew;
+use crate::cycle::{CollectError, message_of};
+use crate::ports::mark::{MarkModel, WorldRoots};
+use crate::raw::core::Core;
+use crate::raw::object_type::{address_of, info_of, ops};
+use crate::raw::phase::Phase;
+use crate::raw::task::{STOPPED, Task, during};
+use crate::stats::CycleStats;
+use crate::sync::{Ordering, lock};
+use gc_mark::{Kind, Object, Outcome, Roots, Visitor};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A world in which every mutator logs what it overwrites. When it is dropped they stop, whatever
+/// has happened; marks that no sweep was begun for are forgotten.
+pub struct Beside<'s> {
+    core: &'s Arc<Core>,
+    cycle: &'s mut CycleStats,
+    model: MarkModel,
+    task: Task,
+    markers: usize,
+    begun: Instant,
+    /// A sweep has begun, which will clear the marks.
+    swept: bool,
+}
+
+impl<'s> Beside<'s> {
+    /// H1 to H3.
+    pub(crate) fn arm(core: &'s Arc<Core>, cycle: &'s mut CycleStats) -> Self {
+        let begun = Instant::now();
+        cycle.before_bytes = core.live_bytes();
+        core.roots.set_logging(true);
+        core.handshake(Phase::Arming, || ());
+        core.handshake(Phase::Armed, || ());
+        let mut number = 0;
+        core.handshake(Phase::Marking, || {
+            // Relaxed: published by the handshake.
+            number = core.marking.fetch_add(1, Ordering::Relaxed) + 1;
+        });
+        Self {
+            core,
+            cycle,
+            model: MarkModel::new(core),
+            task: Task::Marking { cycle: number },
+            markers: 1,
+            begun,
+            swept: false,
+        }
+    }
+
+    /// Marks all that the roots reach, at least as far as nobody has overwritten it before.
+    ///
+    /// # Errors
+    ///
+    /// [`CollectError::TracePanicked`]; then drop this world.
+    pub fn mark(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
+        let core = self.core;
+        if core.logs.take_given_up() {
+            let message = "under a lock's guard, while the cycle armed".to_owned();
+            return Err(CollectError::TracePanicked { message });
+        }
+        self.markers = crew.muster(core.live_bytes());
+        self.cycle.markers = self.markers;
+        self.mark_from(crew, &WorldRoots::new(core))
+    }
+
+    /// Marks what was logged, until nothing more is at hand; then asks every mutator (H4). True
+    /// if all that is reachable is marked. False: call it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::mark`].
+    pub fn drain(&mut self, crew: &mut Crew) -> Result<bool, CollectError> {
+        loop {
+            self.core.logs.add(self.core.roots.take_log());
+            let logged = self.core.logs.take();
+            if logged.is_empty() {
+                break;
+            }
+            self.mark_from(crew, &logged)?;
+        }
+        let core = self.core;
+        core.weak_gate.close();
+        for _ in 0..core.debug.extra_waves {
+            if !self.wave() {
+                core.weak_gate.open();
+                return Ok(false);
+            }
+        }
+        let is_over = self.wave() && core.weak_gate.clear();
+        if !is_over {
+            core.weak_gate.open();
+        }
+        Ok(is_over)
+    }
+
+    /// H4: whether every log was empty, and nothing was handed over meanwhile.
+    fn wave(&mut self) -> bool {
+        let core = self.core;
+        self.cycle.waves += 1;
+        core.logs.add(core.roots.take_log());
+        let Some(early) = core.logs.begin_wave() else {
+            return false;
+        };
+        core.handshake(Phase::Marking, || ());
+        core.logs.add(core.roots.take_log());
+        core.logs.was_clean(early)
+    }
+
+    fn mark_from<R: Roots + Sync>(
+        &mut self,
+        crew: &mut Crew,
+        roots: &R,
+    ) -> Result<(), CollectError> {
+        let marked = crew.mark(&self.model, roots, self.markers, self.task, false);
+        match marked {
+            Ok(Outcome { objects, .. }) => {
+                self.cycle.objects_marked += objects;
+                Ok(())
+            }
+            Err(aborted) => {
+                self.core.counters.trace_panics.add(1);
+                Err(CollectError::TracePanicked {
+                    message: message_of(aborted),
+                })
+            }
+        }
+    }
+
+    /// Clears weak references to what is not marked, has every mutator give up its spans, and
+    /// opens sweeping: what is not marked is freed.
+    ///
+    /// # Safety
+    ///
+    /// The last [`Self::drain`] answered true.
+    pub unsafe fn begin_sweep(mut self) {
+        let core = self.core;
+        self.cycle.mark = self.begun.elapsed();
+        if core.debug.check_marks {
+            self.check_marks();
+        }
+        // SAFETY: marking is over (precondition); mutators in the phase of marking find the gate
+        // at clearing, and none is in another phase.
+        unsafe { core.weaks.clear_dead(core) };
+        core.sweeper.advance();
+        core.rest();
+        core.weak_gate.open();
+        core.heap.rewind();
+        core.sweeper.open(core.heap.spans_end());
+        core.fix_debt();
+        core.suspend_trigger();
+        self.swept = true;
+        self.cycle.number = core.counters.next_cycle();
+    }
+
+    /// Marks a second time in a stopped world, and compares: see [`crate::Debug::check_marks`].
+    fn check_marks(&self) {
+        let core = self.core;
+        assert!(
+            core.world.stop().is_ok(),
+            "a cycle was begun inside a closure"
+        );
+        let mut found = Found {
+            core,
+            seen: HashSet::new(),
+            queue: Vec::new(),
+        };
+        let roots = WorldRoots::new(core);
+        for job in 0..roots.jobs() {
+            roots.scan(job, &mut found);
+        }
+        while let Some((object, kind)) = found.queue.pop() {
+            let visit = ops(info_of(kind)).visit;
+            let mut report = |object, kind| found.visit(object, kind);
+            // SAFETY: reachable, so an object of that kind; nothing has been freed since marking.
+            during(STOPPED, || unsafe {
+                visit(address_of(object), &mut report)
+            });
+        }
+        core.world.resume();
+    }
+}
+
+/// What a checker has found reachable.
+struct Found<'a> {
+    core: &'a Core,
+    seen: HashSet<usize>,
+    queue: Vec<(Object, Kind)>,
+}
+
+impl Visitor for Found<'_> {
+    fn visit(&mut self, object: Object, kind: Kind) {
+        if !self.core.is_marked(object) {
+            let name = (info_of(kind).name)();
+            eprintln!("heapwright: {object:?}, a {name}, is reachable and was not marked");
+            std::process::abort();
+        }
+        if self.seen.insert(object.0) && !kind.noscan {
+            self.queue.push((object, kind));
+        }
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        let core = self.core;
+        if !self.swept {
+            core.weak_gate.open();
+            core.rest();
+            // SAFETY: nobody marks: this thread has done with it, and every mutator has given up
+            // its black words. Nothing sweeps, for no sweep was begun.
+            unsafe { core.heap.clear_marks() };
+        }
+        core.roots.set_logging(false);
+        drop(core.logs.take());
+        self.cycle.beside = self.begun.elapsed();
+        if self.swept {
+            *lock(&core.unreported) = Some(*self.cycle);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What mutators have overwritten while a collector marks: each mutator's log, and the place where
+//! logs are handed over.
+//!
+//! A log is private to its mutator. It goes to the common place when it is full, at a handshake,
+//! and when its mutator leaves. What the collector must know at the end of marking is not whether
+//! the logs are empty now but whether anything was logged since it last asked: so a log is *dirty*
+//! from its first entry until the mutator's next acknowledgement, even if its entries have gone
+//! ahead; and the common place counts what is handed over between acknowledgements, by those who
+//! leave as well.
+
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+use gc_mark::{Kind, Object, Roots, Visitor};
+
+/// An object that was overwritten, or is to be kept for another reason.
+pub(crate) type Entry = (Object, Kind);
+
+/// Entries after which a log is handed over.
+pub(crate) const LOG_ENTRIES: usize = 1024;
+
+/// One mutator's log.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    entries: Vec<Entry>,
+    dirty: bool,
+}
+
+impl Log {
+    /// Adds an entry; true if the log has reached `entries_max` and should be handed over.
+    pub(crate) fn push(&mut self, entry: Entry, entries_max: usize) -> bool {
+        self.entries.push(entry);
+        self.dirty = true;
+        self.entries.len() >= entries_max
+    }
+
+    /// Forgets everything: the marking that it was for is over.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.dirty = false;
+    }
+}
+
+/// Where logs are handed over.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    chunks: Mutex<Vec<Vec<Entry>>>,
+    /// Chunks handed over outside of handshakes.
+    early: AtomicUsize,
+    /// A mutator that acknowledged had logged something.
+    dirty: AtomicBool,
+    /// Something was written that could not be logged.
+    given_up: AtomicBool,
+}
+
+impl Logs {
+    /// Takes a log's entries between handshakes. The log stays dirty.
+    pub(crate) fn hand_over_early(&self, log: &mut Log) {
+        if !log.entries.is_empty() {
+            let mut chunks = lock(&self.chunks);
+            chunks.push(std::mem::take(&mut log.entries));
+            // Relaxed: counted and compared under the lock.
+            self.early.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a log's entries at a handshake, and whether it was dirty.
+    pub(crate) fn hand_over(&self, log: &mut Log) {
+        if log.dirty {
+            // Relaxed: the acknowledgement that follows publishes it (`World::acknowledge`).
+            self.dirty.store(true, Ordering::Relaxed);
+        }
+        if !log.entries.is_empty() {
+            lock(&self.chunks).push(std::mem::take(&mut log.entries));
+        }
+        log.dirty = false;
+    }
+
+    /// What was written cannot be logged, because a `trace` panicked: the cycle must free nothing.
+    pub(crate) fn give_up(&self) {
+        // Relaxed: the writer's next acknowledgement publishes it.
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the cycle must free nothing; asked when every mutator has acknowledged marking.
+    pub(crate) fn take_given_up(&self) -> bool {
+        // Relaxed: as above.
+        self.given_up.swap(false, Ordering::Relaxed)
+    }
+
+    /// Takes entries that belong to no mutator.
+    pub(crate) fn add(&self, entries: Vec<Entry>) {
+        if !entries.is_empty() {
+            lock(&self.chunks).push(entries);
+        }
+    }
+
+    /// All that was handed over.
+    pub(crate) fn take(&self) -> LoggedRoots {
+        LoggedRoots(std::mem::take(&mut *lock(&self.chunks)))
+    }
+
+    /// A wave begins: what it must not see change. `None` if something waits to be marked.
+    pub(crate) fn begin_wave(&self) -> Option<usize> {
+        let chunks = lock(&self.chunks);
+        // Relaxed: set before an acknowledgement, which comes after this handshake's publication.
+        self.dirty.store(false, Ordering::Relaxed);
+        // Relaxed: under the lock.
+        chunks
+            .is_empty()
+            .then(|| self.early.load(Ordering::Relaxed))
+    }
+
+    /// Whether the wave that began with `early` visited clean logs only, and nothing was handed
+    /// over meanwhile.
+    pub(crate) fn was_clean(&self, early: usize) -> bool {
+        let chunks = lock(&self.chunks);
+        // Relaxed, both: the acknowledgements were acquired; the count is under the lock.
+        let dirty = self.dirty.load(Ordering::Relaxed);
+        chunks.is_empty() && !dirty && self.early.load(Ordering::Relaxed) == early
+    }
+}
+
+/// Logged objects, as roots of a round of marking.
+pub(crate) struct LoggedRoots(Vec<Vec<Entry>>);
+
+impl LoggedRoots {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+// SAFETY: a job a chunk, and all entries of each, with the kinds that they were logged with.
+unsafe impl Roots for LoggedRoots {
+    fn jobs(&self) -> usize {
+        self.0.len()
+    }
+
+    fn scan<V: Visitor>(&self, job: usize, visitor: &mut V) {
+        let chunk = self.0.get(job).map_or(&[][..], Vec::as_slice);
+        chunk
+            .iter()
+            .for_each(|&(object, kind)| visitor.visit(object, kind));
+    }
+}

@@ -1,0 +1,298 @@
+//! The lock of data inside objects: it knows in which cycle its data was logged, and lets a marker
+//! read the data without ever waiting for a mutator.
+//!
+//! # The word
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0 | a writer holds the lock |
+//! | 1 | somebody sleeps until it is free |
+//! | 2 to 17 | readers that hold it |
+//! | 18 to 63 | stamp: the last cycle in whose marking phase the data was logged, or traced |
+//!
+//! # Why every reference that the data held when marking began is found
+//!
+//! A writer in the marking phase of cycle c stamps the lock with c in the same compare-exchange
+//! with which it takes it, and if the stamp was another, logs all that the data holds before it
+//! changes anything. What a marker does when it comes to the data:
+//!
+//! | it finds | then | because |
+//! |---|---|---|
+//! | stamp c | nothing | the data has been logged or traced, or the holder is about to log it |
+//! | no writer | it reads as a reader, and stamps c when it leaves | |
+//! | a writer, another stamp | it reads without the lock | see below |
+//!
+//! In the last case the writer took the lock in an earlier phase. Guards cannot outlive a closure,
+//! and each mutator has been at the edge of one since (marking began after all had acknowledged
+//! it). So the guard was leaked (`mem::forget`): nobody can write through it any more, and what
+//! it wrote was released at that edge.
+//!
+//! While arming, a writer logs what the data holds when it takes the lock and again when it
+//! releases it, and stamps nothing: others do not log yet.
+
+use crate::sync::{AtomicU64, Ordering, park, unpark_all};
+
+const WRITER: u64 = 1;
+const SLEEPERS: u64 = 2;
+const READER_ONE: u64 = 4;
+const STAMP_SHIFT: u32 = 18;
+const READERS: u64 = (1 << STAMP_SHIFT) - READER_ONE;
+/// Turns of a loop before a thread goes to sleep.
+const SPINS: u32 = if cfg!(heapwright_loom) { 0 } else { 40 };
+
+/// Keep the stamp as it is.
+pub(crate) const NO_STAMP: u64 = 0;
+
+/// A lock for one writer or many readers.
+#[derive(Debug, Default)]
+pub(crate) struct StampLock {
+    word: AtomicU64,
+}
+
+fn stamp_of(word: u64) -> u64 {
+    word >> STAMP_SHIFT
+}
+
+fn stamped(word: u64, stamp: u64) -> u64 {
+    if stamp == NO_STAMP {
+        return word;
+    }
+    word & ((1 << STAMP_SHIFT) - 1) | stamp << STAMP_SHIFT
+}
+
+impl StampLock {
+    /// Waits for the lock, to write; returns the stamp that it had. `stamp`: the cycle whose
+    /// marking phase the caller is in, or [`NO_STAMP`].
+    pub(crate) fn lock(&self, stamp: u64) -> u64 {
+        self.acquire(WRITER | READERS, |word| stamped(word | WRITER, stamp))
+    }
+
+    /// The same, if the lock is free.
+    pub(crate) fn try_lock(&self, stamp: u64) -> Option<u64> {
+        self.try_acquire(WRITER | READERS, |word| stamped(word | WRITER, stamp))
+    }
+
+    /// Gives up writing.
+    pub(crate) fn unlock(&self) {
+        self.release(|word| word & !WRITER);
+    }
+
+    /// Gives up writing, as if the lock had not been taken: the data was not logged.
+    pub(crate) fn unlock_unlogged(&self, stamp: u64) {
+        self.release(|word| stamped(word & !WRITER & ((1 << STAMP_SHIFT) - 1), stamp));
+    }
+
+    /// Waits for the lock, to read.
+    pub(crate) fn lock_shared(&self) {
+        self.acquire(WRITER, |word| word + READER_ONE);
+    }
+
+    /// The same, if there is no writer.
+    pub(crate) fn try_lock_shared(&self) -> bool {
+        self.try_acquire(WRITER, |word| word + READER_ONE).is_some()
+    }
+
+    /// Gives up reading.
+    pub(crate) fn unlock_shared(&self, stamp: u64) {
+        self.release(|word| stamped(word - READER_ONE, stamp));
+    }
+
+    /// How a marker of cycle `cycle` gets at the data: see the table at the head of this file.
+    pub(crate) fn trace(&self, cycle: u64, trace: impl FnOnce()) {
+        struct Reading<'a>(&'a StampLock, u64);
+        impl Drop for Reading<'_> {
+            fn drop(&mut self) {
+                self.0.unlock_shared(self.1);
+            }
+        }
+        loop {
+            // Acquire: pairs with the Release in `release`, and a leaked guard's closure's edge.
+            let word = load_visible(&self.word);
+            if stamp_of(word) == cycle {
+                return;
+            }
+            if word & WRITER != 0 {
+                trace();
+                return;
+            }
+            if self.exchange(word, word + READER_ONE) {
+                // Stamped only when the trace has come to its end.
+                let mut reading = Reading(self, NO_STAMP);
+                trace();
+                reading.1 = cycle;
+                return;
+            }
+        }
+    }
+
+    fn exchange(&self, from: u64, to: u64) -> bool {
+        // Acquire: pairs with the Release in `release`; the new holder sees the data as the last
+        // one left it. Relaxed on failure: tried again on another word.
+        self.word
+            .compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn try_acquire(&self, blocked_by: u64, taken: impl Fn(u64) -> u64) -> Option<u64> {
+        loop {
+            // Relaxed: the exchange decides.
+            let word = self.word.load(Ordering::Relaxed);
+            if word & blocked_by != 0 {
+                return None;
+            }
+            if self.exchange(word, taken(word)) {
+                return Some(stamp_of(word));
+            }
+        }
+    }
+
+    fn acquire(&self, blocked_by: u64, taken: impl Fn(u64) -> u64) -> u64 {
+        let mut spins = 0;
+        loop {
+            if let Some(stamp) = self.try_acquire(blocked_by, &taken) {
+                return stamp;
+            }
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+                continue;
+            }
+            // Relaxed: `park` looks again.
+            let word = self.word.load(Ordering::Relaxed);
+            if word & blocked_by == 0 {
+                continue;
+            }
+            // Relaxed, both: announces a sleeper and takes nothing.
+            let (order, on_failure) = (Ordering::Relaxed, Ordering::Relaxed);
+            let asleep = word | SLEEPERS;
+            let announced = self.word.compare_exchange(word, asleep, order, on_failure);
+            if announced.is_ok() {
+                // Relaxed: no wake-up is lost, because whoever releases clears the bit first and
+                // wakes then, and `park` looks under the lock that waking takes.
+                park(&self.word, |word| {
+                    let word = word.load(Ordering::Relaxed);
+                    word & SLEEPERS != 0 && word & blocked_by != 0
+                });
+            }
+        }
+    }
+
+    fn release(&self, released: impl Fn(u64) -> u64) {
+        // Relaxed: the exchange below decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let mut next = released(word);
+            let free = next & (WRITER | READERS) == 0;
+            if free {
+                next &= !SLEEPERS;
+            }
+            // Release: pairs with the Acquire in `exchange` and `trace`; the next holder sees the
+            // data as it is left. Relaxed on failure: tried again.
+            match self
+                .word
+                .compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => {
+                    if free && word & SLEEPERS != 0 {
+                        unpark_all(&self.word);
+                    }
+                    return;
+                }
+                Err(found) => word = found,
+            }
+        }
+    }
+}
+
+/// Acquire: see `trace`. A marker's look is a read-modify-write under the model, which does not
+/// explore all that a load may miss.
+#[inline(always)]
+fn load_visible(word: &AtomicU64) -> u64 {
+    #[cfg(heapwright_loom)]
+    // AcqRel: stands in for the Acquire load below.
+    return match word.compare_exchange(u64::MAX, u64::MAX, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(word) | Err(word) => word,
+    };
+    #[cfg(not(heapwright_loom))]
+    // Acquire: pairs with the Release in `StampLock::release`.
+    word.load(Ordering::Acquire)
+}
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+    use std::cell::UnsafeCell;
+
+    struct Guarded(StampLock, UnsafeCell<[u64; 2]>);
+    // SAFETY: the cell is touched under the lock alone.
+    unsafe impl Sync for Guarded {}
+
+    impl Guarded {
+        fn pair(&self) -> *mut [u64; 2] {
+            self.1.get()
+        }
+    }
+
+    #[test]
+    fn one_writes_or_many_read_and_nobody_sleeps_for_ever() {
+        let guarded = Guarded(StampLock::default(), UnsafeCell::new([0; 2]));
+        let guarded = &guarded;
+        let write = || {
+            for _ in 0..20_000 {
+                guarded.0.lock(NO_STAMP);
+                // SAFETY: the writer.
+                let pair = unsafe { &mut *guarded.pair() };
+                pair[0] += 1;
+                pair[1] += 1;
+                guarded.0.unlock();
+            }
+        };
+        let read = || {
+            for _ in 0..20_000 {
+                guarded.0.lock_shared();
+                // SAFETY: a reader.
+                let pair = unsafe { &*guarded.pair() };
+                assert_eq!(pair[0], pair[1]);
+                guarded.0.unlock_shared(NO_STAMP);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(write);
+            scope.spawn(read);
+            scope.spawn(read);
+            write();
+        });
+        // SAFETY: alone again.
+        assert_eq!(unsafe { *guarded.pair() }, [40_000; 2]);
+    }
+
+    #[test]
+    fn a_marker_reads_once_a_cycle_and_never_waits() {
+        let lock = StampLock::default();
+        let traced = |cycle| {
+            let mut times = 0;
+            lock.trace(cycle, || times += 1);
+            times
+        };
+        assert_eq!((traced(1), traced(1), traced(2)), (1, 0, 1));
+        assert_eq!(
+            lock.lock(3),
+            2,
+            "a writer learns that the data is not logged"
+        );
+        assert_eq!(traced(3), 0, "and logs it, so the marker need not");
+        lock.unlock();
+        lock.lock(NO_STAMP);
+        assert_eq!(traced(4), 1, "a guard of an earlier phase was leaked");
+        lock.unlock_unlogged(2);
+        assert_eq!((lock.try_lock(3), lock.try_lock(3)), (Some(2), None));
+    }
+
+    #[test]
+    fn a_trace_that_panics_has_not_traced() {
+        let lock = StampLock::default();
+        let panicking = || lock.trace(1, || panic!("planned"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
+        assert_eq!(lock.try_lock(NO_STAMP), Some(0));
+    }
+}
