@@ -278,7 +278,8 @@ impl<S: PageSource> Heap<S> {
     pub unsafe fn unallocate(&self, object: NonNull<u8>) {
         let granule = self.granule_of(object.as_ptr().addr());
         let (index, bit) = (granule / 64, 1 << (granule % 64));
-        self.allocs.store_word(index, self.allocs.word(index) & !bit);
+        self.allocs
+            .store_word(index, self.allocs.word(index) & !bit);
         // A black cache has marked it.
         self.marks.clear_in_word(index, bit);
     }

@@ -61,7 +61,6 @@ impl<'s> Beside<'s> {
     /// H1 to H3.
     pub(crate) fn arm(core: &'s Arc<Core>, cycle: &'s mut CycleStats) -> Self {
         let begun = Instant::now();
-        cycle.before_bytes = core.live_bytes();
         core.roots.set_logging(true);
         core.handshake(Phase::Arming, || ());
         core.handshake(Phase::Armed, || ());
@@ -177,6 +176,7 @@ impl<'s> Beside<'s> {
         unsafe { core.weaks.clear_dead(core) };
         core.sweeper.advance();
         core.rest();
+        self.cycle.before_bytes = core.live_bytes();
         core.weak_gate.open();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());

@@ -270,7 +270,7 @@ fn drop_glue_enters_while_cycles_begin_by_themselves() {
 }
 
 /// Enters a heap in its `trace`, which the contract of `Trace` forbids.
-struct Intruder(Weak<Mutex<Mutator>>);
+struct Intruder(Weak<Mutex<Mutator<StopTheWorld>>>);
 
 // SAFETY: holds no reference. (What its `trace` does is what is tested: it is refused.)
 unsafe impl Trace for Intruder {
@@ -297,7 +297,7 @@ fn a_trace_that_enters_is_refused() {
 }
 
 fn a_trace_that_enters() {
-    let heap = heap();
+    let heap = Runtime::<StopTheWorld>::builder().gc_off().build().unwrap();
     let mut mutator = heap.mutator();
     let other = Arc::new(Mutex::new(heap.mutator()));
     let root = mutator.enter(|cx| cx.root(cx.alloc(Intruder(Arc::downgrade(&other)))));
@@ -332,7 +332,10 @@ fn collecting_inside_another_mutators_closure_is_refused() {
 /// Nested mutators under a tiny goal: the wish for a cycle waits for the outermost closure.
 #[test]
 fn a_nested_closures_end_begins_no_cycle() {
-    let heap = Runtime::<StopTheWorld>::builder().gc_percent(0).build().unwrap();
+    let heap = Runtime::<StopTheWorld>::builder()
+        .gc_percent(0)
+        .build()
+        .unwrap();
     let (mut outer, mut inner) = (heap.mutator(), heap.mutator());
     let drops = Drops::default();
     outer.enter(|cx| {

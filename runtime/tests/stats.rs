@@ -4,7 +4,8 @@
 //! `pause-not-noted` are killed here.
 
 use runtime::{
-    Builder, Census, Collector, Gc, Heap, Mutator, NoGc, Reason, Root, Runtime, Trace, pacer,
+    Builder, Census, Collector, Gc, Heap, Mutator, NoGc, Reason, Root, Runtime, StopTheWorld,
+    Trace, pacer,
 };
 use std::time::Duration;
 
@@ -143,7 +144,10 @@ fn the_census_counts_each_type() {
 /// and not before.
 #[test]
 fn the_goal_follows_the_percentage() {
-    let heap = Heap::builder().gc_percent(50).build().unwrap();
+    let heap = Runtime::<StopTheWorld>::builder()
+        .gc_percent(50)
+        .build()
+        .unwrap();
     let mut mutator = heap.mutator();
     assert_eq!(
         heap.stats().goal_bytes,
@@ -187,7 +191,10 @@ fn the_goal_follows_the_percentage() {
 #[test]
 fn cycles_come_as_often_as_the_percentage_says() {
     let cycles_of = |percent| {
-        let heap = Heap::builder().gc_percent(percent).build().unwrap();
+        let heap = Runtime::<StopTheWorld>::builder()
+            .gc_percent(percent)
+            .build()
+            .unwrap();
         let mut mutator = heap.mutator();
         let kept = fill(&mut mutator, 200_000, 200_000);
         mutator.collect().unwrap();
@@ -206,7 +213,7 @@ fn cycles_come_as_often_as_the_percentage_says() {
 
 #[test]
 fn pauses_and_waits_are_noted() {
-    let heap = quiet();
+    let heap = Runtime::<StopTheWorld>::builder().gc_off().build().unwrap();
     let mut mutator = heap.mutator();
     let _kept = fill(&mut mutator, 100_000, 1_000);
     let mut total = Duration::ZERO;

@@ -39,7 +39,7 @@ use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
@@ -93,7 +93,7 @@ pub(crate) struct Core {
     percent: AtomicUsize,
     debt: Mutex<Option<Owed>>,
     /// The thread that gives memory back, where the system granted one.
-    scavenger: OnceLock<Worker>,
+    scavenger: Mutex<Option<Worker>>,
     /// The last cycle, until its sweep is over and its line is written.
     pub(crate) unreported: Mutex<Option<CycleStats>>,
 }
@@ -132,7 +132,7 @@ impl Core {
             trigger_bytes: AtomicUsize::new(usize::MAX),
             percent: AtomicUsize::new(PERCENT_OFF),
             debt: Mutex::default(),
-            scavenger: OnceLock::new(),
+            scavenger: Mutex::default(),
             unreported: Mutex::default(),
         };
         core.set_percent(settings.percent);
@@ -141,11 +141,14 @@ impl Core {
 
     /// Starts giving memory back in the background.
     pub(crate) fn start_scavenger(self: &Arc<Self>) {
-        if let Some(worker) = scavenge::spawn(self) {
-            // Set once: a heap is started once.
-            let _ = self.scavenger.set(worker);
-            self.repace();
-        }
+        *lock(&self.scavenger) = scavenge::spawn(self);
+        self.repace();
+    }
+
+    /// Ends that, and waits for the thread: nothing of the heap outlives its last handle then.
+    pub(crate) fn stop_scavenger(&self) {
+        let worker = lock(&self.scavenger).take();
+        drop(worker);
     }
 
     /// Registers a mutator.
@@ -291,7 +294,7 @@ impl Core {
         let goal_bytes = pacer::goal_bytes(survived_bytes, percent);
         // Relaxed: a figure; an allocator that reads the old one triggers once too often.
         self.trigger_bytes.store(goal_bytes, Ordering::Relaxed);
-        if let Some(scavenger) = self.scavenger.get() {
+        if let Some(scavenger) = &*lock(&self.scavenger) {
             let in_use = self.heap.pages().stats().in_use_bytes;
             scavenger.set_goal(pacer::goal_pages_bytes(
                 goal_bytes,

@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 /// A heap, its collector, and the thread that works behind the mutators.
 pub(crate) struct Shared<C: Collector> {
-    // Declared first, so that the thread ends before the heap goes.
     background: Option<Background>,
     engine: Arc<Engine<C>>,
 }
@@ -92,6 +91,14 @@ impl<C: Collector> Shared<C> {
                 while self.core.sweep_step() == Step::More {}
             }
         }
+    }
+}
+
+impl<C: Collector> Drop for Shared<C> {
+    fn drop(&mut self) {
+        // Ends the thread and waits for it.
+        drop(self.background.take());
+        self.core.stop_scavenger();
     }
 }
 
