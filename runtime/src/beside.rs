@@ -144,7 +144,13 @@ impl<'s> Beside<'s> {
         crew: &mut Crew,
         roots: &R,
     ) -> Result<(), CollectError> {
-        let marked = crew.mark(&self.model, roots, self.markers, self.task, false);
+        let marked = crew.mark_beside(
+            &self.model,
+            roots,
+            self.markers,
+            self.task,
+            &self.core.assist,
+        );
         match marked {
             Ok(Outcome { objects, .. }) => {
                 self.cycle.objects_marked += objects;

@@ -21,6 +21,7 @@ use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
 use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
+use crate::raw::assist::Assist;
 use crate::raw::fences::Fences;
 use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
@@ -80,6 +81,7 @@ pub(crate) struct Core {
     pub(crate) logs: Logs,
     pub(crate) weaks: WeakList,
     pub(crate) weak_gate: WeakGate,
+    pub(crate) assist: Assist,
     /// The cycle that marks beside the mutators, or did so last; from 1.
     pub(crate) marking: AtomicU64,
     /// The generation that mutators allocate with, as of the last handshake.
@@ -122,6 +124,7 @@ impl Core {
             logs: Logs::default(),
             weaks: WeakList::default(),
             weak_gate: WeakGate::default(),
+            assist: Assist::default(),
             marking: AtomicU64::new(0),
             generation: AtomicU32::new(sweeper.generation()),
             sweeper,
