@@ -2,8 +2,8 @@
 //!
 //! Two kinds of smoothing, because two kinds of error cost differently:
 //!
-//! * The trigger wants the worst of the last five cycles, as in Go: to begin too late makes mutators
-//!   wait, to begin too early costs a little memory.
+//! * The trigger wants the worst of the last five cycles, as in Go: to begin too late makes
+//!   mutators wait, to begin too early costs a little memory.
 //! * Costs over time, which the price and the least time between cycles are about, want the mean:
 //!   an average whose newest term has half of the weight.
 

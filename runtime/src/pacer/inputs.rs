@@ -139,6 +139,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The size of the heap below which nobody assists.
+    pub fn assist_from_bytes(&self) -> usize {
+        self.trigger_bytes.saturating_add(self.credit_bytes)
+    }
+
     /// Threads that should mark.
     pub fn markers(&self) -> usize {
         (self.background_cores.ceil() as usize).max(1)

@@ -7,7 +7,9 @@
 mod limits;
 mod sim;
 
-use runtime::pacer::{Pacer, Policy, Settings};
+use std::time::Duration;
+
+use runtime::pacer::{Cycle, Pacer, Policy, Progress, Settings};
 use sim::{GIB, MIB, Program, Row, collector_share, noise, play, worst_assist, worst_peak};
 
 fn report(name: &str, program: &Program, rows: &[Row]) {
@@ -102,7 +104,7 @@ fn idle_processors_are_used() {
     // Does not begin twice as early as it must: 64 MiB at a whole processor are 6.4 MiB of runway.
     for row in rows {
         let runway = row.plan.goal_bytes - row.plan.trigger_bytes;
-        assert!(runway as f64 <= 7.5 * MIB, "{runway}");
+        assert!(runway as f64 <= 8.5 * MIB, "{runway}");
     }
 }
 
@@ -303,6 +305,100 @@ fn price_of_memory() {
             let other = cores + cores_per_gib * headroom;
             assert!(cost < other * 1.05, "{percent} %: {other} < {cost}");
         }
+    }
+}
+
+/// Whatever clocks and counters say, a plan keeps its order and a ratio is a number.
+#[test]
+fn nonsense_is_survived() {
+    let mut draws = 0;
+    let mut draw = |max: f64| {
+        draws += 1;
+        match (noise(draws) * 8.0) as u32 {
+            0 => 0.0,
+            1 => max,
+            _ => max.powf(noise(draws + 1_000_000)),
+        }
+    };
+    let huge = usize::MAX as f64;
+    for _ in 0..2_000 {
+        let mut settings = Settings::new(draw(100.0) as usize + 1);
+        settings.policy = match draw(10.0) as u32 {
+            0 => Policy::Off,
+            1..=4 => Policy::Percent(draw(f64::from(u32::MAX)) as u32),
+            _ => Policy::Price {
+                cores_per_gib: draw(1e9) + 1e-9,
+            },
+        };
+        settings.limit_bytes = (draw(4.0) > 2.0).then(|| draw(huge) as usize);
+        settings.cycle_cost = Duration::from_nanos(draw(1e10) as u64);
+        let mut pacer = Pacer::new(settings);
+        for _ in 0..8 {
+            let mut bytes = || draw(huge) as usize;
+            let (live_bytes, external_bytes) = (bytes() / 2, bytes() / 2);
+            let mut cycle = Cycle {
+                live_bytes,
+                external_bytes,
+                marked_bytes: bytes(),
+                heap_at_trigger_bytes: bytes(),
+                heap_at_end_bytes: bytes(),
+                allocated_bytes: bytes(),
+                overhead_bytes: bytes(),
+                ..Cycle::default()
+            };
+            cycle.mark_cpu = Duration::from_nanos(draw(1e19) as u64);
+            cycle.assist_cpu = Duration::from_nanos(draw(1e19) as u64);
+            cycle.wall = Duration::from_nanos(draw(1e19) as u64);
+            cycle.since_last = Duration::from_nanos(draw(1e19) as u64);
+            cycle.mutators = draw(1e6) as usize;
+            let plan = pacer.end_cycle(cycle);
+            let live = live_bytes.saturating_add(external_bytes);
+            assert!(plan.goal_bytes >= live, "{plan:?}");
+            // In floating point, where a unit in the last place may be lost.
+            let order = [live, plan.trigger_bytes, plan.assist_from_bytes()];
+            if plan.trigger_bytes < usize::MAX {
+                for pair in order.windows(2) {
+                    assert!(pair[0] as f64 <= pair[1] as f64 * (1.0 + 1e-12), "{plan:?}");
+                }
+                assert!(order[2] as f64 <= plan.goal_bytes as f64 * (1.0 + 1e-12) + 1.0);
+            }
+            let all = settings.processors as f64;
+            assert!((0.249 * all..=0.501 * all).contains(&plan.background_cores));
+            let ratio = pacer.revise(Progress {
+                heap_at_trigger_bytes: draw(huge) as usize,
+                heap_bytes: draw(huge) as usize,
+                marked_bytes: draw(huge) as usize,
+                assisted_bytes: draw(huge) as usize,
+                mark_cpu: Duration::from_nanos(draw(1e19) as u64),
+                assist_cpu: Duration::from_nanos(draw(1e19) as u64),
+                since_last: Duration::from_nanos(draw(1e19) as u64),
+                mutators: draw(1e6) as usize,
+            });
+            assert!(ratio.is_finite() && ratio >= 0.0, "{ratio}");
+        }
+    }
+}
+
+/// A cycle during which nothing was allocated says nothing about rates; what was known stays.
+#[test]
+fn forced_cycles_teach_nothing() {
+    let mut pacer = Pacer::new(Settings::new(4));
+    let mut cycle = Cycle {
+        live_bytes: 64 << 20,
+        marked_bytes: 64 << 20,
+        mark_cpu: Duration::from_millis(64),
+        wall: Duration::from_millis(64),
+        heap_at_trigger_bytes: 120 << 20,
+        heap_at_end_bytes: 128 << 20,
+        allocated_bytes: 64 << 20,
+        since_last: Duration::from_millis(512),
+        mutators: 4,
+        ..Cycle::default()
+    };
+    let before = (0..60).map(|_| pacer.end_cycle(cycle)).last();
+    cycle.heap_at_end_bytes = cycle.heap_at_trigger_bytes;
+    for _ in 0..10 {
+        assert_eq!(Some(pacer.end_cycle(cycle)), before);
     }
 }
 

@@ -141,6 +141,8 @@ impl World<'_> {
         let cores = plan.background_cores * p.granted;
         let (mut marked, mut assisted, mut ratio) = (0.0, 0.0, 0.0);
         let runway = (plan.goal_bytes as f64 - trigger).max(64.0 * 1024.0);
+        // Small against the marking, but not smaller than a step needs to be.
+        let step_min = (work / p.speed / p.settings.processors as f64 / 1000.0).max(1e-6);
         while marked < work {
             let busy = if self.now < trigger_time + START_DELAY {
                 0.0
@@ -148,7 +150,7 @@ impl World<'_> {
                 cores
             };
             let free_rate = self.rate(busy).max(1.0);
-            let step = (runway / free_rate / 256.0).clamp(1e-6, 1e-3);
+            let step = (runway / free_rate / 200.0).clamp(step_min, step_min.max(1e-3));
             // A thread pays for each byte before it goes on.
             let threads_cpu = (p.settings.processors as f64 - busy).min(p.threads as f64);
             let cpu_per_byte = threads_cpu / free_rate + ratio / p.speed;
