@@ -5,7 +5,7 @@ use runtime::pacer::Policy;
 use crate::report;
 use crate::sim::{MIB, Program, collector_share, play, worst_assist, worst_peak};
 
-/// A limit that can be kept is kept, holes and tables included. Kills the mutant `limit-ignored`
+/// A limit that can be kept is kept, holes and tables included. Kills the mutants `limit-ignored`
 /// and `overhead-forgotten`.
 #[test]
 fn kept() {
@@ -49,7 +49,7 @@ fn below_live() {
         let mut program = Program::new(processors);
         program.threads = threads;
         program.settings.limit_bytes = Some(40 << 20);
-        let rows = play(&program, 40.0, 1_000_000);
+        let rows = play(&program, 25.0, 1_000_000);
         let name = format!("limit below live, {threads} of {processors}");
         report(&name, &program, &rows[1..]);
         // The limiter tolerates one second of each processor before it acts.
@@ -76,7 +76,7 @@ fn percent_too_low() {
     program.settings.policy = Policy::Percent(2);
     program.live = Box::new(|_| 512.0 * MIB);
     program.rate = Box::new(|_| 500.0 * MIB);
-    let rows = play(&program, 60.0, 100_000);
+    let rows = play(&program, 40.0, 100_000);
     let late: Vec<_> = rows.iter().filter(|r| r.ended > 15.0).copied().collect();
     report("percent too low", &program, &late);
     assert!(collector_share(&late, 2) <= 0.52);

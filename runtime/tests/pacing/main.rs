@@ -38,7 +38,7 @@ fn price(program: &Program, rows: &[Row], percent: u32) -> f64 {
     paid / promised
 }
 
-/// Kills the mutants `no-runway`, `always-in-debt` and `trigger-at-once`.
+/// Kills the mutants `no-runway`, `trigger-at-once` and `markers-not-counted`.
 #[test]
 fn steady() {
     for processors in [1, 2, 4, 16] {
@@ -109,6 +109,7 @@ fn idle_processors_are_used() {
 }
 
 /// Markers that get half of what was planned, because the machine is busy with something else.
+/// Kills the mutant `planned-gain`.
 #[test]
 fn a_busy_machine_is_learned() {
     let mut program = Program::new(4);
@@ -116,6 +117,20 @@ fn a_busy_machine_is_learned() {
     program.rate = Box::new(|_| 100.0 * MIB);
     let rows = &play(&program, 1e9, 20)[8..];
     report("markers at half speed", &program, rows);
+    assert_eq!(worst_assist(rows), 0.0);
+    assert!(worst_peak(rows) <= 1.0);
+}
+
+/// Markers that now and then begin 4 ms late, and the mutators do not jump in: within the credit
+/// they trust them to catch up. Kills the mutant `always-in-debt`.
+#[test]
+fn late_markers() {
+    let mut program = Program::new(4);
+    program.start_delay = Box::new(|t| if t % 4.0 < 0.4 { 4e-3 } else { 150e-6 });
+    let rows = &play(&program, 1e9, 60)[8..];
+    report("late markers", &program, rows);
+    let late = rows.iter().filter(|row| row.cycle.mark_share(4) < 0.24);
+    assert!(late.count() >= 4);
     assert_eq!(worst_assist(rows), 0.0);
     assert!(worst_peak(rows) <= 1.0);
 }
@@ -268,7 +283,7 @@ fn idle() {
 }
 
 /// The price's headroom is the cheapest, as trying others shows; and what is paid for marking is
-/// what is paid for memory.
+/// what is paid for memory. Kills the mutant `price-by-percent`.
 #[test]
 fn price_of_memory() {
     let cores_per_gib = 0.13;

@@ -8,9 +8,6 @@ use runtime::pacer::{Cycle, Pacer, Plan, Progress, Settings};
 pub(crate) const MIB: f64 = (1 << 20) as f64;
 pub(crate) const GIB: f64 = (1 << 30) as f64;
 
-/// From the trigger until the markers run, in seconds.
-const START_DELAY: f64 = 150e-6;
-
 /// A program; functions are of the time in seconds.
 pub(crate) struct Program {
     pub(crate) settings: Settings,
@@ -23,6 +20,8 @@ pub(crate) struct Program {
     pub(crate) external: f64,
     /// Bytes that a processor marks in a second.
     pub(crate) speed: f64,
+    /// Seconds from the trigger until the markers run.
+    pub(crate) start_delay: Box<dyn Fn(f64) -> f64>,
     /// Processors that the markers get for each that the plan gives them.
     pub(crate) granted: f64,
     pub(crate) overhead: f64,
@@ -38,6 +37,7 @@ impl Program {
             live: Box::new(|_| 64.0 * MIB),
             external: 0.0,
             speed: GIB,
+            start_delay: Box::new(|_| 150e-6),
             granted: 1.0,
             overhead: 0.0,
         }
@@ -69,7 +69,7 @@ pub(crate) fn play(program: &Program, seconds: f64, cycles: usize) -> Vec<Row> {
         heap: (program.live)(0.0) * (1.0 + program.external),
     };
     let mut rows = Vec::new();
-    while rows.len() < cycles {
+    while rows.len() < cycles && world.now < seconds {
         let Some(row) = world.cycle(seconds) else {
             break;
         };
@@ -138,17 +138,14 @@ impl World<'_> {
         let trigger = self.heap;
         let slots = |heap: f64| heap / (1.0 + p.external);
         let work = (p.live)(self.now).min(slots(trigger));
+        let markers_begin = trigger_time + (p.start_delay)(trigger_time);
         let cores = plan.background_cores * p.granted;
         let (mut marked, mut assisted, mut ratio) = (0.0, 0.0, 0.0);
         let runway = (plan.goal_bytes as f64 - trigger).max(64.0 * 1024.0);
         // Small against the marking, but not smaller than a step needs to be.
         let step_min = (work / p.speed / p.settings.processors as f64 / 1000.0).max(1e-6);
         while marked < work {
-            let busy = if self.now < trigger_time + START_DELAY {
-                0.0
-            } else {
-                cores
-            };
+            let busy = if self.now < markers_begin { 0.0 } else { cores };
             let free_rate = self.rate(busy).max(1.0);
             let step = (runway / free_rate / 200.0).clamp(step_min, step_min.max(1e-3));
             // A thread pays for each byte before it goes on.
