@@ -33,16 +33,17 @@
 use crate::crew::Crew;
 use crate::cycle::{CollectError, message_of};
 use crate::ports::mark::{MarkModel, WorldRoots};
+use crate::raw::account::Marking;
 use crate::raw::core::Core;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::phase::Phase;
 use crate::raw::task::{STOPPED, Task, during};
 use crate::stats::CycleStats;
-use crate::sync::{Ordering, lock};
+use crate::sync::{Ordering, lock, thread_cpu};
 use gc_mark::{Kind, Object, Outcome, Roots, Visitor};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A world in which every mutator logs what it overwrites. When it is dropped they stop, whatever
 /// has happened; marks that no sweep was begun for are forgotten.
@@ -53,6 +54,8 @@ pub struct Beside<'s> {
     task: Task,
     markers: usize,
     begun: Instant,
+    /// This thread's processor time at the beginning.
+    cpu: Duration,
     /// A sweep has begun, which will clear the marks.
     swept: bool,
 }
@@ -60,7 +63,10 @@ pub struct Beside<'s> {
 impl<'s> Beside<'s> {
     /// H1 to H3.
     pub(crate) fn arm(core: &'s Arc<Core>, cycle: &'s mut CycleStats) -> Self {
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), thread_cpu());
+        // Relaxed: a count.
+        core.counters.objects_marked.store(0, Ordering::Relaxed);
+        core.account.begin_marking();
         core.roots.set_logging(true);
         core.handshake(Phase::Arming, || ());
         core.handshake(Phase::Armed, || ());
@@ -76,6 +82,7 @@ impl<'s> Beside<'s> {
             task: Task::Marking { cycle: number },
             markers: 1,
             begun,
+            cpu,
             swept: false,
         }
     }
@@ -154,6 +161,9 @@ impl<'s> Beside<'s> {
         match marked {
             Ok(Outcome { objects, .. }) => {
                 self.cycle.objects_marked += objects;
+                // Relaxed: a count.
+                let marked = &self.core.counters.objects_marked;
+                marked.store(self.cycle.objects_marked, Ordering::Relaxed);
                 Ok(())
             }
             Err(aborted) => {
@@ -174,6 +184,12 @@ impl<'s> Beside<'s> {
     pub unsafe fn begin_sweep(mut self) {
         let core = self.core;
         self.cycle.mark = self.begun.elapsed();
+        core.account.end_marking(Some(Marking {
+            markers_cpu: (thread_cpu() - self.cpu) * self.markers as u32,
+            objects: self.cycle.objects_marked,
+            mutators: core.world.mutators(),
+            in_use_bytes: core.heap.pages().stats().in_use_bytes,
+        }));
         if core.debug.check_marks {
             self.check_marks();
         }
@@ -186,8 +202,7 @@ impl<'s> Beside<'s> {
         core.weak_gate.open();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
-        core.fix_debt();
-        core.suspend_trigger();
+        core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();
     }
@@ -244,6 +259,7 @@ impl Drop for Beside<'_> {
     fn drop(&mut self) {
         let core = self.core;
         if !self.swept {
+            core.account.end_marking(None);
             core.weak_gate.open();
             core.rest();
             // SAFETY: nobody marks: this thread has done with it, and every mutator has given up

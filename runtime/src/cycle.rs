@@ -244,8 +244,7 @@ impl Stopped<'_> {
         core.rest();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
-        core.fix_debt();
-        core.suspend_trigger();
+        core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();
     }

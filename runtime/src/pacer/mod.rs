@@ -153,6 +153,13 @@ impl Pacer {
         self.replan()
     }
 
+    /// Takes note that of the last cycle's survivors only so many bytes are left, or are known by
+    /// now to have survived; the new plan.
+    pub fn settle(&mut self, live_bytes: usize) -> Plan {
+        self.last.live_bytes = live_bytes;
+        self.replan()
+    }
+
     /// The marking, in bytes, that each allocated byte owes from now on; 0 while the markers alone
     /// will finish in time.
     ///

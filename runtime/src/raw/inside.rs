@@ -19,6 +19,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What an allocation's slow path takes, about: a span.
+const SPAN_BYTES: usize = alloc_core::PAGE_BYTES;
 /// Weak cells that a mutator lists before it hands them over.
 const WEAKS_MAX: usize = 1024;
 
@@ -125,6 +127,9 @@ impl<'m, C: Collector> Inside<'m, C> {
         let core = &*self.shared.core;
         if C::BARRIER != Barrier::None {
             self.poll();
+            if self.state.phase() == Phase::Marking {
+                core.assist(class.map_or(bytes, |_| SPAN_BYTES));
+            }
             if core.debug.collect_at_polls {
                 self.shared.want_cycle();
             }

@@ -43,6 +43,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod account;
 pub(crate) mod assist;
 pub(crate) mod core;
 pub(crate) mod fences;
