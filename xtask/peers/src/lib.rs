@@ -6,7 +6,9 @@
 //! and memory drift by half within minutes, that is what can be compared.
 
 pub mod cost;
+pub mod latency;
 pub mod limits;
+pub mod process;
 pub mod random;
 pub mod report;
 
