@@ -31,8 +31,10 @@ const ROUNDS: usize = 7;
 const BATCHES: usize = 256;
 /// How long an operation runs beside collections, at least.
 const COLLECTING: Duration = Duration::from_millis(100);
-/// And through how many of them, at least.
+/// Through how many of them, at least.
 const CYCLES: u64 = 3;
+/// And how many batches: a stopped world lets few of them through.
+const COLLECTING_BATCHES: usize = 16;
 
 /// Nanoseconds a piece, of this thread's processor and by the wall.
 struct Each {
@@ -80,9 +82,11 @@ fn collecting<C: Collector>(fixture: &mut Fixture<C>, op: &Op<C>) -> Result<Each
         let (begun, first) = (Instant::now(), cycles.load(Ordering::Relaxed));
         let each = measure(
             || (op.run)(fixture),
-            |_| {
+            |batches| {
                 let passed = cycles.load(Ordering::Relaxed) - first;
-                let enough = begun.elapsed() >= COLLECTING && passed >= CYCLES;
+                let enough = begun.elapsed() >= COLLECTING
+                    && passed >= CYCLES
+                    && batches >= COLLECTING_BATCHES;
                 !enough && !collector.is_finished()
             },
         );
@@ -99,7 +103,9 @@ fn round<C: Collector>(
     rivals: &mut Rivals,
     op: &Op<C>,
 ) -> Result<Round, Failure> {
-    // What the last round has left must not be swept in this one.
+    // The same once before: its pages are touched then, and what it left is swept, so that the
+    // measured part meets a heap in use.
+    (0..BATCHES).for_each(|_| (op.run)(fixture));
     fixture.mutator.collect()?;
     let quiet = measure(|| (op.run)(fixture), |batches| batches < BATCHES);
     let rival = op
