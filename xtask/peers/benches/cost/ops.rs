@@ -123,75 +123,68 @@ pub(crate) struct Op<C: Collector> {
 
 /// Every operation.
 pub(crate) fn all<C: Collector>() -> Vec<Op<C>> {
-    type Run<C> = fn(&mut Fixture<C>);
-    type Rival = fn(&mut Rivals);
-    let op = |name, run: Run<C>, beside, rival: Rival| Op {
+    let mut ops = places();
+    ops.extend(handles());
+    ops.push(op(
+        "enter and leave",
+        enter,
+        "store, SeqCst fence, load",
+        rivals::fence,
+    ));
+    ops.push(Op {
+        name: "Cx::alloc, 64 B",
+        run: alloc,
+        beside: "–",
+        rival: None,
+    });
+    ops
+}
+
+fn op<C: Collector>(
+    name: &'static str,
+    run: fn(&mut Fixture<C>),
+    beside: &'static str,
+    rival: fn(&mut Rivals),
+) -> Op<C> {
+    Op {
         name,
         run,
         beside,
         rival: Some(rival),
-    };
+    }
+}
+
+/// Those on places inside objects.
+fn places<C: Collector>() -> Vec<Op<C>> {
+    let (store, load) = ("AtomicPtr::store", "AtomicPtr::load");
+    let (hot, cold) = (rivals::store::<false>, rivals::store::<true>);
+    let (hot_load, cold_load) = (rivals::load::<false>, rivals::load::<true>);
     vec![
-        op(
-            "enter and leave",
-            enter,
-            "store, SeqCst fence, load",
-            rivals::fence,
-        ),
-        op(
-            "GcCell::set, 64 cells",
-            set::<C, false>,
-            "AtomicPtr::store",
-            rivals::store::<false>,
-        ),
-        op(
-            "GcCell::set, 1 M cells",
-            set::<C, true>,
-            "AtomicPtr::store",
-            rivals::store::<true>,
-        ),
-        op(
-            "GcCell::get, 64 cells",
-            get::<C, false>,
-            "AtomicPtr::load",
-            rivals::load::<false>,
-        ),
-        op(
-            "GcCell::get, 1 M cells",
-            get::<C, true>,
-            "AtomicPtr::load",
-            rivals::load::<true>,
-        ),
+        op("GcCell::set, 64 cells", set::<C, false>, store, hot),
+        op("GcCell::set, 1 M cells", set::<C, true>, store, cold),
+        op("GcCell::get, 64 cells", get::<C, false>, load, hot_load),
+        op("GcCell::get, 1 M cells", get::<C, true>, load, cold_load),
         op(
             "Locked::lock, write, unlock",
             lock,
             "parking_lot::Mutex",
             rivals::lock,
         ),
+    ]
+}
+
+/// Those on references from elsewhere.
+fn handles<C: Collector>() -> Vec<Op<C>> {
+    let (arc, weak) = ("Arc::downgrade and drop", "Weak::upgrade and drop");
+    vec![
         op(
             "Cx::root and drop",
             root,
             "Arc::clone and drop",
             rivals::clone,
         ),
-        op(
-            "Cx::downgrade",
-            downgrade,
-            "Arc::downgrade and drop",
-            rivals::downgrade,
-        ),
-        op(
-            "Weak::upgrade",
-            upgrade,
-            "Weak::upgrade and drop",
-            rivals::upgrade,
-        ),
-        Op {
-            name: "Cx::alloc, 64 B",
-            run: alloc,
-            beside: "–",
-            rival: None,
-        },
+        op("Cx::downgrade", downgrade, arc, rivals::downgrade),
+        op("Weak::upgrade", upgrade, weak, rivals::upgrade),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! How long a message may take: the latency of replacing the oldest of 200 MiB of messages of 1 KiB.
+//! How long a message may take: the latency of replacing the oldest of 200 MiB of messages of
+//! 1 KiB.
 //!
 //! Each system runs in a process of its own, the systems in turn, several rounds: each collector
 //! of the heap, the same program in Go, and the *floor*, the same loop over a ring that was
