@@ -26,8 +26,9 @@
 //!   so that a heap that loads data triggers in time.
 //! * *A cycle has a fixed cost.* Whatever the percentage, the goal leaves so much that fixed
 //!   costs take a fiftieth of the processors, within 64 MiB.
-//! * *A limit that cannot be kept slips by a computed amount*: to where marking takes half of the
-//!   processors. Go marks on, and has only the lack of assists to let the heap grow.
+//! * *A limit that cannot be kept slips by a computed amount*: to where the collector, fixed costs
+//!   included, takes no more than the program gets. Go marks on without assists, at a quarter of
+//!   the processors or more, though the program may have work for one only.
 //!
 //! Where it stops: nothing here reads a clock or holds a lock. The owner calls
 //! [`Pacer::end_cycle`] once a cycle and copies the numbers of the [`Plan`] to where allocation

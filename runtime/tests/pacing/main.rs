@@ -378,7 +378,7 @@ fn nonsense_is_survived() {
                 assert!(order[2] as f64 <= plan.goal_bytes as f64 * (1.0 + 1e-12) + 1.0);
             }
             let all = settings.processors as f64;
-            assert!((0.249 * all..=0.501 * all).contains(&plan.background_cores));
+            assert!(plan.background_cores > 0.0 && plan.background_cores <= 0.501 * all);
             let ratio = pacer.revise(Progress {
                 heap_at_trigger_bytes: draw(huge) as usize,
                 heap_bytes: draw(huge) as usize,
