@@ -130,8 +130,9 @@ pub struct Plan {
     /// markers and assists at full strength could still finish in time, had the markers done
     /// nothing.
     pub credit_bytes: usize,
-    /// Processors that the markers should take between them while they mark; from a quarter of
-    /// all to half of them. [`Plan::markers`] and [`Plan::duty`] say it in threads.
+    /// Processors that the markers should take between them while they mark: from a quarter of
+    /// all to half of them; while limiting, no more than the program can use.
+    /// [`Plan::markers`] and [`Plan::duty`] say it in threads.
     pub background_cores: f64,
     /// Whether collecting has taken half of the processors for so long that the limit slips and
     /// nobody assists.

@@ -1,15 +1,17 @@
 //! Whether collecting has taken too much of the processors for too long.
 //!
 //! A leaky bucket, as Go's `gcCPULimiter`: time that the collector takes fills it, time that the
-//! program gets drains it, and it holds one second of each processor. It fills only where the
+//! program gets drains it, and it is full at one second of each processor. It fills only where the
 //! collector takes more than half. So the collector may take everything for a moment, to keep a
-//! memory limit through a peak, but over time no more than half.
+//! memory limit through a peak, but over time no more than half. What a cycle takes too much when
+//! the bucket is nearly full is not lost, as in Go, but runs into a second one of the same size,
+//! which must drain first.
 //!
 //! Time in which nobody ran must drain nothing, or one mutator on many processors would be starved
 //! unseen ([golang/go#52890](https://github.com/golang/go/issues/52890)). Idleness is not
 //! measured here; the program's time is what its threads could have run at most.
 
-/// What the bucket holds for each processor, in seconds.
+/// Where the bucket is full, in seconds of each processor.
 const CAPACITY_SECONDS: f64 = 1.0;
 
 /// A stretch of time, in seconds.
@@ -34,7 +36,7 @@ impl Window {
 /// The bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limiter {
-    /// Processor seconds. Invariant: from 0 to the capacity.
+    /// Processor seconds. Invariant: from 0 to twice the capacity.
     fill: f64,
 }
 
@@ -44,7 +46,7 @@ impl Limiter {
         let capacity = CAPACITY_SECONDS * window.processors;
         let fill = self.fill + window.collector_cpu - window.mutator_cpu();
         Limiter {
-            fill: fill.clamp(0.0, capacity),
+            fill: fill.clamp(0.0, 2.0 * capacity),
         }
     }
 
@@ -79,9 +81,14 @@ mod tests {
         }
         assert!(!limiter.is_full(2.0));
         limiter = limiter.after(window(1.15, 2.0, 2.0));
-        limiter = limiter.after(window(1.15, 2.0, 2.0));
         assert!(limiter.is_full(2.0));
-        // And leaks at once.
+        assert!(!limiter.after(window(0.9, 2.0, 2.0)).is_full(2.0));
+        // What ran over is drained before, but not more than a bucket of it.
+        for _ in 0..100 {
+            limiter = limiter.after(window(2.0, 2.0, 2.0));
+        }
+        limiter = limiter.after(window(0.1, 2.0, 2.0));
+        assert!(limiter.is_full(2.0));
         assert!(!limiter.after(window(0.9, 2.0, 2.0)).is_full(2.0));
     }
 

@@ -20,14 +20,17 @@
 //!   allocation of each goroutine pays. Here what the markers will do counts as done: an allocated
 //!   byte owes `work left / bytes left - work of the markers per allocated byte`, which is zero as
 //!   long as they will be in time.
+//! * *Assists are bearable.* However late a cycle is, mutators go on at an eighth of their pace at
+//!   least. In Go the debt for one object can be the rest of the heap.
 //! * *Markers come before assists.* Where a quarter of the processors would be late from the
 //!   earliest trigger, up to a half is planned.
 //! * *Growth is expected.* The share of new bytes that lived last time is expected to live again,
 //!   so that a heap that loads data triggers in time.
 //! * *A cycle has a fixed cost.* Whatever the percentage, the goal leaves so much that fixed
 //!   costs take a fiftieth of the processors, within 64 MiB.
-//! * *A limit that cannot be kept slips by a computed amount*: to where marking takes half of the
-//!   processors. Go marks on, and has only the lack of assists to let the heap grow.
+//! * *A limit that cannot be kept slips by a computed amount*: to where the collector, fixed costs
+//!   included, takes no more than the program gets. Go marks on without assists, at a quarter of
+//!   the processors or more, though the program may have work for one only.
 //!
 //! Where it stops: nothing here reads a clock or holds a lock. The owner calls
 //! [`Pacer::end_cycle`] once a cycle and copies the numbers of the [`Plan`] to where allocation
@@ -52,6 +55,10 @@ const RUNWAY_BYTES_MIN: f64 = (64 << 10) as f64;
 
 /// What a goal that was passed is raised to.
 const OVERSHOOT: f64 = 1.1;
+
+/// However late a cycle is, a mutator marks no longer than so many times the time in which it used
+/// to allocate.
+const ASSIST_MAX: f64 = 7.0;
 
 /// The state between two cycles.
 #[derive(Clone, Debug)]
@@ -161,7 +168,8 @@ impl Pacer {
     }
 
     /// The marking, in bytes, that each allocated byte owes from now on; 0 while the markers alone
-    /// will finish in time.
+    /// will finish in time. Bounded, so that mutators allocate at an eighth of the pace of the last
+    /// cycles at least.
     ///
     /// Asked whenever the heap has grown by a small part of the runway. Constant time.
     pub fn revise(&self, now: Progress) -> f64 {
@@ -186,7 +194,13 @@ impl Pacer {
         let usual = if usual.is_finite() { usual } else { 0.0 };
         let weight = (goal - started) / 4.0;
         let helped = (by_markers + usual * weight) / (grown + weight);
-        (left_work / left_bytes - helped).max(0.0)
+        let owed = (left_work / left_bytes - helped).max(0.0);
+        let bearable = self
+            .history
+            .measures()
+            .map(|m| ASSIST_MAX * m.speed / m.rate_per_core)
+            .fold(f64::INFINITY, f64::min);
+        owed.min(bearable)
     }
 
     /// The goal and the work as they look from the middle of a cycle.

@@ -55,7 +55,7 @@ impl Pacer {
     pub(super) fn replan(&mut self) -> Plan {
         let is_limiting = self.limiter.is_full(self.processors());
         let goal_bytes = self.goal(is_limiting);
-        let background_cores = self.cores(goal_bytes);
+        let background_cores = self.cores(goal_bytes, is_limiting);
         self.plan = Plan {
             goal_bytes,
             trigger_bytes: usize::MAX,
@@ -99,9 +99,15 @@ impl Pacer {
         bytes(headroom.min(FIXED_COST_HEADROOM_BYTES_MAX))
     }
 
-    /// What is allocated while marking like the last takes half of the processors.
+    /// Half of the processors, but no more than the program can use.
+    fn fair_cores(&self) -> f64 {
+        let mutators = self.last.mutators.max(1) as f64;
+        (SHARE_MAX * self.processors()).min(mutators)
+    }
+
+    /// What is allocated while marking like the last takes no more than the program gets.
     fn headroom_at_share_max(&self) -> usize {
-        let half = SHARE_MAX * self.processors();
+        let half = self.fair_cores();
         let marked = self.last.marked_bytes as f64;
         let cost = self.cycle_cost();
         let headroom = self
@@ -113,11 +119,14 @@ impl Pacer {
     }
 
     /// Processors that must mark for a cycle from the earliest trigger to be in time.
-    fn cores(&self, goal_bytes: usize) -> f64 {
+    fn cores(&self, goal_bytes: usize, is_limiting: bool) -> f64 {
         let bounds = (
             BACKGROUND_SHARE * self.processors(),
             SHARE_MAX * self.processors(),
         );
+        if is_limiting {
+            return self.fair_cores();
+        }
         if goal_bytes == usize::MAX {
             return bounds.0;
         }

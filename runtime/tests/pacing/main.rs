@@ -175,6 +175,37 @@ fn step_of_the_rate() {
     assert_eq!(worst_assist(&rows[step + 1..]), 0.0);
 }
 
+/// An 8 GiB heap, far past its goal with all the marking to do: 1 KiB owes 0.3 ms and not the
+/// whole heap. Kills the mutant `assists-without-bound`.
+#[test]
+fn a_late_cycle_is_bearable() {
+    let mut pacer = Pacer::new(Settings::new(4));
+    // 1 GiB a second is marked; 3 threads allocated 75 MiB a second beside one marker.
+    pacer.end_cycle(Cycle {
+        live_bytes: 8 << 30,
+        marked_bytes: 8 << 30,
+        mark_cpu: Duration::from_secs(8),
+        wall: Duration::from_secs(8),
+        heap_at_trigger_bytes: 15 << 30,
+        heap_at_end_bytes: (15 << 30) + (600 << 20),
+        allocated_bytes: 8 << 30,
+        since_last: Duration::from_secs(100),
+        mutators: 4,
+        ..Cycle::default()
+    });
+    let ratio = pacer.revise(Progress {
+        heap_at_trigger_bytes: 16 << 30,
+        heap_bytes: 24 << 30,
+        since_last: Duration::from_secs(100),
+        mutators: 4,
+        ..Progress::default()
+    });
+    // A thread allocated 25 MiB a second, so that 1 KiB took 39 µs.
+    let seconds = ratio * 1024.0 / GIB;
+    let usual = 1024.0 / (25.0 * MIB);
+    assert!((6.9..7.1).contains(&(seconds / usual)), "{seconds}");
+}
+
 /// Four times the live heap from one moment on: the goal follows within two cycles.
 #[test]
 fn step_of_the_live_heap() {
@@ -378,7 +409,7 @@ fn nonsense_is_survived() {
                 assert!(order[2] as f64 <= plan.goal_bytes as f64 * (1.0 + 1e-12) + 1.0);
             }
             let all = settings.processors as f64;
-            assert!((0.249 * all..=0.501 * all).contains(&plan.background_cores));
+            assert!(plan.background_cores > 0.0 && plan.background_cores <= 0.501 * all);
             let ratio = pacer.revise(Progress {
                 heap_at_trigger_bytes: draw(huge) as usize,
                 heap_bytes: draw(huge) as usize,
