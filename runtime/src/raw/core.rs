@@ -28,7 +28,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
@@ -191,8 +191,15 @@ impl Core {
     pub(crate) fn handshake(&self, phase: Phase, announce: impl FnOnce()) {
         self.debug.delay();
         let ack = |local: &mut Local, from, to| self.acknowledge(local, from, to);
-        let late = |state: &State<Local>, wait| self.counters.note_late(state.name(), wait);
-        self.world.handshake(phase, announce, &ack, &mut { late });
+        let mut next_line = Duration::ZERO;
+        let mut late = |state: &State<Local>, wait: Duration| {
+            self.counters.note_late(state.name(), wait);
+            if wait >= next_line {
+                crate::trace_line::late(state.name(), wait);
+                next_line = wait * 2;
+            }
+        };
+        self.world.handshake(phase, announce, &ack, &mut late);
         self.counters.end_late();
     }
 

@@ -19,7 +19,7 @@ use ops::{BATCH, Fixture, Op};
 use peers::beside::{self, Round, Row};
 use peers::report;
 use rivals::Rivals;
-use runtime::{Collector, Runtime, StopTheWorld};
+use runtime::{Collector, OnTheFly, Runtime, StopTheWorld};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,7 @@ fn main() -> Result<(), Failure> {
     let is_word = |arg: &String| !arg.starts_with("--");
     let words: Vec<String> = std::env::args().skip(1).filter(is_word).collect();
     // A new collector is one more line.
-    let collectors = [rows::<StopTheWorld>];
+    let collectors = [rows::<OnTheFly>, rows::<StopTheWorld>];
     let mut table = Vec::new();
     for rows in collectors {
         table.extend(rows(&words)?);

@@ -17,7 +17,7 @@ mod ring;
 use peers::latency::{Outcome, Plan, Rows};
 use peers::report;
 use ring::{Collected, Floor};
-use runtime::{Collector, StopTheWorld};
+use runtime::{Collector, OnTheFly, StopTheWorld};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -44,6 +44,7 @@ fn collector<C: Collector + Default>() -> Inside {
 /// Every system of this program. A new collector is one more line.
 fn inside() -> Vec<Inside> {
     vec![
+        collector::<OnTheFly>(),
         collector::<StopTheWorld>(),
         Inside {
             name: "floor",
