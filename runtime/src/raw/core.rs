@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
-/// Objects that a mutator marks at once, at the most: some 20 µs.
-const ASSIST_OBJECTS_MAX: usize = 1024;
+/// Objects that a mutator marks at once, at the most: some 10 µs.
+const ASSIST_OBJECTS_MAX: usize = 256;
 /// All spans without drop glue are swept by the time this much has been allocated after a cycle.
 const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
 
