@@ -13,6 +13,7 @@ use crate::raw::fences::Fences;
 use crate::raw::shared::Shared;
 use crate::raw::world::State;
 use crate::stats::{CycleStats, Stats};
+use crate::sync::with_thread_name;
 use alloc_core::{Census, Mmap, PageSource, ReserveError};
 use std::fmt;
 use std::sync::Arc;
@@ -72,8 +73,7 @@ impl<C: Collector> Runtime<C> {
     /// Registers a mutator: what a thread allocates with. Usually one a thread; called by the
     /// thread's name in reports.
     pub fn mutator(&self) -> Mutator<C> {
-        let thread = std::thread::current();
-        self.mutator_named(thread.name().unwrap_or("unnamed"))
+        with_thread_name(|name| self.mutator_named(name.unwrap_or("unnamed")))
     }
 
     /// Registers a mutator under a name, by which reports call it.

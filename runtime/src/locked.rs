@@ -16,8 +16,8 @@ use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
 use crate::raw::stamp_lock::{NO_STAMP, StampLock};
 use crate::raw::task::{self, STOPPED, Task};
+use crate::sync::LockedCell;
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -25,14 +25,14 @@ use std::ops::{Deref, DerefMut};
 #[derive(Default)]
 struct Data<T> {
     lock: StampLock,
-    data: UnsafeCell<T>,
+    data: LockedCell<T>,
 }
 
 impl<T> Data<T> {
     fn new(data: T) -> Self {
         Self {
             lock: StampLock::default(),
-            data: UnsafeCell::new(data),
+            data: LockedCell::new(data),
         }
     }
 
@@ -47,35 +47,50 @@ impl<T> Data<T> {
 
 impl<T: Trace> Data<T> {
     /// Takes the lock for a writer, and logs what must be.
+    #[inline]
     fn write<'a, C: Collector>(
         &'a self,
         cx: &'a Cx<'_, C>,
-        take: impl FnOnce(u64) -> Option<u64>,
+        take: impl FnOnce(&StampLock, u64) -> Option<u64>,
     ) -> Option<Writer<'a, T>> {
-        let phase = if T::NEEDS_TRACE {
-            cx.inside().phase()
-        } else {
-            Phase::Idle
-        };
+        if T::NEEDS_TRACE && cx.inside().phase().logs() {
+            return self.write_logging(cx, take);
+        }
+        take(&self.lock, NO_STAMP)?;
+        Some(Writer {
+            data: self,
+            end: End::Plain,
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_logging<'a, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'_, C>,
+        take: impl FnOnce(&StampLock, u64) -> Option<u64>,
+    ) -> Option<Writer<'a, T>> {
+        let phase = cx.inside().phase();
         let stamp = if phase == Phase::Marking {
             cx.inside().marking()
         } else {
             NO_STAMP
         };
-        let before = take(stamp)?;
+        let before = take(&self.lock, stamp)?;
         let mut writer = Writer {
             data: self,
-            unlogged: None,
-            sink: None,
+            end: End::Unlogged(before),
         };
-        if phase.logs() && before != stamp {
-            writer.unlogged = Some(before);
+        // A lock that was never stamped has the number of no stamp: while arming, that is no reason
+        // to trust it.
+        if phase != Phase::Marking || before != stamp {
             writer.log(cx.inside());
-            writer.unlogged = None;
         }
-        if phase.logs_new() {
-            writer.sink = Some(cx.inside());
-        }
+        writer.end = if phase.logs_new() {
+            End::LogAgain(cx.inside())
+        } else {
+            End::Plain
+        };
         Some(writer)
     }
 
@@ -109,10 +124,17 @@ impl<T: Trace> Data<T> {
 /// The right to write.
 struct Writer<'a, T: Trace> {
     data: &'a Data<T>,
-    /// The stamp to go back to, while the data is not logged yet.
-    unlogged: Option<u64>,
-    /// Where the data is logged once more at the end: in phases of arming.
-    sink: Option<&'a dyn LogSink>,
+    end: End<'a>,
+}
+
+/// How a writer's right ends.
+enum End<'a> {
+    /// With giving up the lock.
+    Plain,
+    /// The data is not logged yet: the lock goes back to this stamp.
+    Unlogged(u64),
+    /// In phases of arming: the data is logged once more.
+    LogAgain(&'a dyn LogSink),
 }
 
 impl<T: Trace> Writer<'_, T> {
@@ -122,13 +144,13 @@ impl<T: Trace> Writer<'_, T> {
         unsafe { self.data.get() }.trace(&mut Collecting(&mut entries));
         sink.log_all(entries);
     }
-}
 
-impl<T: Trace> Drop for Writer<'_, T> {
-    fn drop(&mut self) {
+    #[cold]
+    #[inline(never)]
+    fn log_again(&self, sink: &dyn LogSink) {
         /// Ends the guard, even if `trace` panics: then what was written is not known.
-        struct End<'a>(&'a StampLock, Option<&'a dyn LogSink>);
-        impl Drop for End<'_> {
+        struct Ending<'a>(&'a StampLock, Option<&'a dyn LogSink>);
+        impl Drop for Ending<'_> {
             fn drop(&mut self) {
                 if let Some(sink) = self.1 {
                     sink.give_up();
@@ -136,15 +158,20 @@ impl<T: Trace> Drop for Writer<'_, T> {
                 self.0.unlock();
             }
         }
-        if let Some(stamp) = self.unlogged {
-            self.data.lock.unlock_unlogged(stamp);
-            return;
+        let mut ending = Ending(&self.data.lock, Some(sink));
+        self.log(sink);
+        ending.1 = None;
+    }
+}
+
+impl<T: Trace> Drop for Writer<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.end {
+            End::Plain => self.data.lock.unlock(),
+            End::Unlogged(stamp) => self.data.lock.unlock_unlogged(stamp),
+            End::LogAgain(sink) => self.log_again(sink),
         }
-        let mut end = End(&self.data.lock, self.sink);
-        if let Some(sink) = self.sink {
-            self.log(sink);
-        }
-        end.1 = None;
     }
 }
 
@@ -193,9 +220,9 @@ impl<T: Trace> Locked<T> {
     ///
     /// A thread that asks twice waits for itself. The first guard in a cycle, while a collector
     /// marks, takes time in proportion to the references in the data.
+    #[inline]
     pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
-        let lock = &self.inner.lock;
-        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+        match self.inner.write(cx, |lock, stamp| Some(lock.lock(stamp))) {
             Some(writer) => LockedGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -203,8 +230,7 @@ impl<T: Trace> Locked<T> {
 
     /// The lock if nobody has it.
     pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
-        let lock = &self.inner.lock;
-        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        let writer = self.inner.write(cx, StampLock::try_lock)?;
         Some(LockedGuard { writer })
     }
 }
@@ -295,8 +321,7 @@ impl<T: Trace> RwLocked<T> {
     ///
     /// As [`Locked::lock`] otherwise.
     pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
-        let lock = &self.inner.lock;
-        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+        match self.inner.write(cx, |lock, stamp| Some(lock.lock(stamp))) {
             Some(writer) => WriteGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -304,8 +329,7 @@ impl<T: Trace> RwLocked<T> {
 
     /// The right to write, if nobody reads or writes.
     pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
-        let lock = &self.inner.lock;
-        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        let writer = self.inner.write(cx, StampLock::try_lock)?;
         Some(WriteGuard { writer })
     }
 }

@@ -109,6 +109,23 @@ pub(crate) fn thread_cpu() -> std::time::Duration {
     BEGIN.get_or_init(std::time::Instant::now).elapsed()
 }
 
+/// Sleeps for so long.
+pub(crate) fn sleep(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
+/// Calls `act` with this thread's name.
+pub(crate) fn with_thread_name<R>(act: impl FnOnce(Option<&str>) -> R) -> R {
+    act(std::thread::current().name())
+}
+
+/// A fence for the compiler alone.
+#[cfg(not(heapwright_loom))]
+pub(crate) use std::sync::atomic::compiler_fence;
+
+/// The place of data that a lock of ours guards.
+pub(crate) use std::cell::UnsafeCell as LockedCell;
+
 /// How many threads can run at once, as far as the system tells.
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

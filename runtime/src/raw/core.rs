@@ -157,7 +157,7 @@ impl Core {
     /// Removes a mutator: what it has goes back, by way of the closure's edge like everything else.
     pub(crate) fn retire(&self, state: &Arc<State<Local>>) {
         self.world
-            .enter(state, |local, from, to| self.acknowledge(local, from, to));
+            .enter(state, &|local, from, to| self.acknowledge(local, from, to));
         {
             // SAFETY: inside, and the mutator is being dropped, so nobody else uses its local.
             let mut local = unsafe { state.local() };

@@ -47,13 +47,8 @@ impl<'m, C: Collector> Inside<'m, C> {
     /// The caller owes what [`enter`] demands.
     #[inline(always)]
     fn enter(shared: &'m Shared<C>, state: &'m State<Local>) -> Self {
-        let core = &*shared.core;
-        if core.world.is_current(state) {
-            core.world.enter(state, |local, from, to| {
-                core.acknowledge(local, from, to);
-            });
-        } else {
-            Self::enter_late(shared, state);
+        if !shared.core.world.try_enter(state) {
+            Self::enter_slow(shared, state);
         }
         Self {
             shared,
@@ -65,16 +60,15 @@ impl<'m, C: Collector> Inside<'m, C> {
     /// Enters with something to acknowledge or to wait for, and counts the time that it took.
     #[cold]
     #[inline(never)]
-    fn enter_late(shared: &'m Shared<C>, state: &'m State<Local>) {
+    fn enter_slow(shared: &'m Shared<C>, state: &'m State<Local>) {
         let core = &*shared.core;
         assert!(
             !core.world.must_wait() || !matches!(current(), Task::Marking { .. }),
             "a `trace` entered a heap, whose world is stopped while it marks"
         );
         let begun = Instant::now();
-        core.world.enter(state, |local, from, to| {
-            core.acknowledge(local, from, to);
-        });
+        core.world
+            .enter_slow(state, &|local, from, to| core.acknowledge(local, from, to));
         core.counters.note_wait(begun.elapsed());
     }
 
