@@ -14,22 +14,41 @@ use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
-use crate::raw::stamp_lock::{NO_STAMP, StampLock};
+use crate::raw::stamp_lock::{KEEP, StampLock, UNLOGGED};
 use crate::raw::task::{self, STOPPED, Task};
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+/// Where a writer's mutator is in a cycle.
+pub(crate) struct Moment<'a> {
+    pub(crate) phase: Phase,
+    /// The cycle, if the phase is that of marking.
+    pub(crate) cycle: u64,
+    pub(crate) sink: &'a dyn LogSink,
+}
+
+impl<'a> Moment<'a> {
+    fn of<C: Collector>(cx: &'a Cx<'_, C>) -> Self {
+        let inside = cx.inside();
+        Self {
+            phase: inside.phase(),
+            cycle: inside.marking(),
+            sink: inside,
+        }
+    }
+}
+
 /// Data and its lock; what `Locked` and `RwLocked` share.
 #[derive(Default)]
-struct Data<T> {
-    lock: StampLock,
+pub(crate) struct Data<T> {
+    pub(crate) lock: StampLock,
     data: UnsafeCell<T>,
 }
 
 impl<T> Data<T> {
-    fn new(data: T) -> Self {
+    pub(crate) fn new(data: T) -> Self {
         Self {
             lock: StampLock::default(),
             data: UnsafeCell::new(data),
@@ -39,7 +58,7 @@ impl<T> Data<T> {
     /// # Safety
     ///
     /// The caller holds the lock.
-    unsafe fn get(&self) -> &T {
+    pub(crate) unsafe fn get(&self) -> &T {
         // SAFETY: whoever writes holds the lock alone.
         unsafe { &*self.data.get() }
     }
@@ -47,20 +66,20 @@ impl<T> Data<T> {
 
 impl<T: Trace> Data<T> {
     /// Takes the lock for a writer, and logs what must be.
-    fn write<'a, C: Collector>(
+    pub(crate) fn write<'a>(
         &'a self,
-        cx: &'a Cx<'_, C>,
+        now: Moment<'a>,
         take: impl FnOnce(u64) -> Option<u64>,
     ) -> Option<Writer<'a, T>> {
         let phase = if T::NEEDS_TRACE {
-            cx.inside().phase()
+            now.phase
         } else {
             Phase::Idle
         };
-        let stamp = if phase == Phase::Marking {
-            cx.inside().marking()
-        } else {
-            NO_STAMP
+        let stamp = match phase {
+            Phase::Idle => KEEP,
+            Phase::Arming | Phase::Armed => UNLOGGED,
+            Phase::Marking => now.cycle,
         };
         let before = take(stamp)?;
         let mut writer = Writer {
@@ -68,22 +87,26 @@ impl<T: Trace> Data<T> {
             unlogged: None,
             sink: None,
         };
-        if phase.logs() && before != stamp {
-            writer.unlogged = Some(before);
-            writer.log(cx.inside());
+        if phase.logs_new() || phase == Phase::Marking && before != stamp {
+            writer.unlogged = Some((before, now.sink));
+            writer.log(now.sink);
             writer.unlogged = None;
         }
         if phase.logs_new() {
-            writer.sink = Some(cx.inside());
+            writer.sink = Some(now.sink);
         }
         Some(writer)
     }
 
     fn trace<V: Visitor>(&self, visitor: &mut V) {
-        if !T::NEEDS_TRACE {
-            return;
+        if T::NEEDS_TRACE {
+            self.trace_during(task::current(), visitor);
         }
-        match task::current() {
+    }
+
+    /// What the thread that traces is doing decides how it gets at the data.
+    pub(crate) fn trace_during<V: Visitor>(&self, task: Task, visitor: &mut V) {
+        match task {
             STOPPED => {
                 // SAFETY: the world is stopped and guards live inside closures only, so nobody
                 // writes the data; not even if a guard was leaked and the lock is still taken.
@@ -107,10 +130,11 @@ impl<T: Trace> Data<T> {
 }
 
 /// The right to write.
-struct Writer<'a, T: Trace> {
-    data: &'a Data<T>,
-    /// The stamp to go back to, while the data is not logged yet.
-    unlogged: Option<u64>,
+pub(crate) struct Writer<'a, T: Trace> {
+    pub(crate) data: &'a Data<T>,
+    /// The stamp to go back to while the data is not logged yet, and whom to tell that a marker
+    /// may have passed it by, trusting the stamp.
+    unlogged: Option<(u64, &'a dyn LogSink)>,
     /// Where the data is logged once more at the end: in phases of arming.
     sink: Option<&'a dyn LogSink>,
 }
@@ -136,7 +160,8 @@ impl<T: Trace> Drop for Writer<'_, T> {
                 self.0.unlock();
             }
         }
-        if let Some(stamp) = self.unlogged {
+        if let Some((stamp, sink)) = self.unlogged {
+            sink.give_up();
             self.data.lock.unlock_unlogged(stamp);
             return;
         }
@@ -164,7 +189,7 @@ struct Reader<'a, T> {
 
 impl<T> Drop for Reader<'_, T> {
     fn drop(&mut self) {
-        self.data.lock.unlock_shared(NO_STAMP);
+        self.data.lock.unlock_shared(KEEP);
     }
 }
 
@@ -195,7 +220,10 @@ impl<T: Trace> Locked<T> {
     /// marks, takes time in proportion to the references in the data.
     pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
         let lock = &self.inner.lock;
-        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+        match self
+            .inner
+            .write(Moment::of(cx), |stamp| Some(lock.lock(stamp)))
+        {
             Some(writer) => LockedGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -204,7 +232,9 @@ impl<T: Trace> Locked<T> {
     /// The lock if nobody has it.
     pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
         let lock = &self.inner.lock;
-        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        let writer = self
+            .inner
+            .write(Moment::of(cx), |stamp| lock.try_lock(stamp))?;
         Some(LockedGuard { writer })
     }
 }
@@ -296,7 +326,10 @@ impl<T: Trace> RwLocked<T> {
     /// As [`Locked::lock`] otherwise.
     pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
         let lock = &self.inner.lock;
-        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+        match self
+            .inner
+            .write(Moment::of(cx), |stamp| Some(lock.lock(stamp)))
+        {
             Some(writer) => WriteGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -305,7 +338,9 @@ impl<T: Trace> RwLocked<T> {
     /// The right to write, if nobody reads or writes.
     pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
         let lock = &self.inner.lock;
-        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        let writer = self
+            .inner
+            .write(Moment::of(cx), |stamp| lock.try_lock(stamp))?;
         Some(WriteGuard { writer })
     }
 }

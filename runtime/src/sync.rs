@@ -29,6 +29,39 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexG
     condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An Acquire load that sees either side of a concurrent store in every model.
+///
+/// Loom 0.7 remembers one latest access a location and so never explores "A loads, then stores"
+/// against "B loads": every barrier passes against a marker's plain load. An exchange that fails,
+/// in B's place, is explored, and writes nothing. Outside the model it is the plain load.
+#[inline(always)]
+pub(crate) fn load_visible(word: &AtomicU64) -> u64 {
+    if cfg!(heapwright_loom) {
+        // Acquire, both: stands in for the load below. No model comes to this value.
+        let (order, on_failure) = (Ordering::Acquire, Ordering::Acquire);
+        let exchanged = word.compare_exchange(u64::MAX, u64::MAX, order, on_failure);
+        exchanged.unwrap_or_else(|found| found)
+    } else {
+        // Acquire: pairs with the Release of whoever wrote the word; the caller names it.
+        word.load(Ordering::Acquire)
+    }
+}
+
+/// [`load_visible`] of a pointer.
+#[inline(always)]
+pub(crate) fn load_visible_ptr(word: &AtomicPtr<u8>) -> *mut u8 {
+    if cfg!(heapwright_loom) {
+        let nobodys = std::ptr::without_provenance_mut(usize::MAX);
+        // Acquire, both: as in `load_visible`.
+        let (order, on_failure) = (Ordering::Acquire, Ordering::Acquire);
+        let exchanged = word.compare_exchange(nobodys, nobodys, order, on_failure);
+        exchanged.unwrap_or_else(|found| found)
+    } else {
+        // Acquire: pairs with the Release of whoever wrote the word; the caller names it.
+        word.load(Ordering::Acquire)
+    }
+}
+
 /// Lets others run: the `round`-th time in a row, from a pause of the processor to a short sleep.
 pub(crate) fn relax(round: u32) {
     #[cfg(heapwright_loom)]

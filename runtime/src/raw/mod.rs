@@ -43,6 +43,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod barrier;
 pub(crate) mod core;
 pub(crate) mod fences;
 pub(crate) mod inside;
