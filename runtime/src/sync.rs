@@ -77,12 +77,21 @@ pub(crate) fn relax(round: u32) {
     }
 }
 
+// The model's parking lot: one queue for all words, under a lock like the real one's.
+#[cfg(heapwright_loom)]
+loom::lazy_static! {
+    static ref LOT: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+}
+
 /// Sleeps until [`unpark_all`] is called for `word`, unless `asleep` says otherwise, which is asked
 /// where no call of `unpark_all` can come in between. May return without reason.
 pub(crate) fn park(word: &AtomicU64, asleep: impl Fn(&AtomicU64) -> bool) {
     #[cfg(heapwright_loom)]
-    if asleep(word) {
-        loom::thread::yield_now();
+    {
+        let lot = lock(&LOT.0);
+        if asleep(word) {
+            drop(wait(&LOT.1, lot));
+        }
     }
     #[cfg(not(heapwright_loom))]
     {
@@ -99,7 +108,11 @@ pub(crate) fn park(word: &AtomicU64, asleep: impl Fn(&AtomicU64) -> bool) {
 /// Wakes all who sleep for `word`.
 pub(crate) fn unpark_all(word: &AtomicU64) {
     #[cfg(heapwright_loom)]
-    let _ = word;
+    {
+        let _ = word;
+        let _lot = lock(&LOT.0);
+        LOT.1.notify_all();
+    }
     #[cfg(not(heapwright_loom))]
     {
         let key = std::ptr::from_ref(word).addr();
