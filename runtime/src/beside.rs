@@ -67,6 +67,8 @@ impl<'s> Beside<'s> {
         // Relaxed: a count.
         core.counters.objects_marked.store(0, Ordering::Relaxed);
         core.account.begin_marking();
+        // Of a cycle before: one who gave up when that had ended.
+        core.logs.take_given_up();
         core.roots.set_logging(true);
         core.handshake(Phase::Arming, || ());
         core.handshake(Phase::Armed, || ());
@@ -94,13 +96,19 @@ impl<'s> Beside<'s> {
     /// [`CollectError::TracePanicked`]; then drop this world.
     pub fn mark(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
         let core = self.core;
-        if core.logs.take_given_up() {
-            let message = "under a lock's guard, while the cycle armed".to_owned();
-            return Err(CollectError::TracePanicked { message });
-        }
+        self.check_given_up()?;
         self.markers = crew.muster(core.live_bytes());
         self.cycle.markers = self.markers;
         self.mark_from(crew, &WorldRoots::new(core))
+    }
+
+    /// Whether a writer could not log what it overwrites.
+    fn check_given_up(&self) -> Result<(), CollectError> {
+        if self.core.logs.take_given_up() {
+            let message = "of what a lock guards, while a mutator logged it".to_owned();
+            return Err(CollectError::TracePanicked { message });
+        }
+        Ok(())
     }
 
     /// Marks what was logged, until nothing more is at hand; then asks every mutator (H4). True
@@ -110,6 +118,7 @@ impl<'s> Beside<'s> {
     ///
     /// As [`Self::mark`].
     pub fn drain(&mut self, crew: &mut Crew) -> Result<bool, CollectError> {
+        self.check_given_up()?;
         loop {
             self.core.logs.add(self.core.roots.take_log());
             let logged = self.core.logs.take();

@@ -34,6 +34,8 @@ mod sync;
 
 #[cfg(all(test, heapwright_loom))]
 mod models;
+#[cfg(all(test, heapwright_loom))]
+mod models_barrier;
 
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use beside::Beside;

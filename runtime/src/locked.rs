@@ -14,22 +14,41 @@ use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
-use crate::raw::stamp_lock::{NO_STAMP, StampLock};
+use crate::raw::stamp_lock::{KEEP, StampLock, UNLOGGED};
 use crate::raw::task::{self, STOPPED, Task};
 use crate::sync::LockedCell;
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+/// Where a writer's mutator is in a cycle.
+pub(crate) struct Moment<'a> {
+    pub(crate) phase: Phase,
+    /// The cycle, if the phase is that of marking.
+    pub(crate) cycle: u64,
+    pub(crate) sink: &'a dyn LogSink,
+}
+
+impl<'a> Moment<'a> {
+    fn of<C: Collector>(cx: &'a Cx<'_, C>) -> Self {
+        let inside = cx.inside();
+        Self {
+            phase: inside.phase(),
+            cycle: inside.marking(),
+            sink: inside,
+        }
+    }
+}
+
 /// Data and its lock; what `Locked` and `RwLocked` share.
 #[derive(Default)]
-struct Data<T> {
-    lock: StampLock,
+pub(crate) struct Data<T> {
+    pub(crate) lock: StampLock,
     data: LockedCell<T>,
 }
 
 impl<T> Data<T> {
-    fn new(data: T) -> Self {
+    pub(crate) fn new(data: T) -> Self {
         Self {
             lock: StampLock::default(),
             data: LockedCell::new(data),
@@ -39,55 +58,53 @@ impl<T> Data<T> {
     /// # Safety
     ///
     /// The caller holds the lock.
-    unsafe fn get(&self) -> &T {
+    pub(crate) unsafe fn get(&self) -> &T {
         // SAFETY: whoever writes holds the lock alone.
         unsafe { &*self.data.get() }
     }
 }
 
 impl<T: Trace> Data<T> {
-    /// Takes the lock for a writer, and logs what must be.
+    /// Takes the lock for a writer by `take`, which is told the stamp.
     #[inline]
-    fn write<'a, C: Collector>(
+    fn write_in<'a, C: Collector>(
         &'a self,
         cx: &'a Cx<'_, C>,
         take: impl FnOnce(&StampLock, u64) -> Option<u64>,
     ) -> Option<Writer<'a, T>> {
         if T::NEEDS_TRACE && cx.inside().phase().logs() {
-            return self.write_logging(cx, take);
+            return self.write(Moment::of(cx), |stamp| take(&self.lock, stamp));
         }
-        take(&self.lock, NO_STAMP)?;
+        take(&self.lock, KEEP)?;
         Some(Writer {
             data: self,
             end: End::Plain,
         })
     }
 
+    /// Takes the lock for a writer, and logs what must be.
     #[cold]
     #[inline(never)]
-    fn write_logging<'a, C: Collector>(
+    pub(crate) fn write<'a>(
         &'a self,
-        cx: &'a Cx<'_, C>,
-        take: impl FnOnce(&StampLock, u64) -> Option<u64>,
+        now: Moment<'a>,
+        take: impl FnOnce(u64) -> Option<u64>,
     ) -> Option<Writer<'a, T>> {
-        let phase = cx.inside().phase();
-        let stamp = if phase == Phase::Marking {
-            cx.inside().marking()
-        } else {
-            NO_STAMP
+        let stamp = match now.phase {
+            Phase::Idle => KEEP,
+            Phase::Arming | Phase::Armed => UNLOGGED,
+            Phase::Marking => now.cycle,
         };
-        let before = take(&self.lock, stamp)?;
+        let before = take(stamp)?;
         let mut writer = Writer {
             data: self,
-            end: End::Unlogged(before),
+            end: End::Unlogged(before, now.sink),
         };
-        // A lock that was never stamped has the number of no stamp: while arming, that is no reason
-        // to trust it.
-        if phase != Phase::Marking || before != stamp {
-            writer.log(cx.inside());
+        if now.phase.logs_new() || now.phase == Phase::Marking && before != stamp {
+            writer.log(now.sink);
         }
-        writer.end = if phase.logs_new() {
-            End::LogAgain(cx.inside())
+        writer.end = if now.phase.logs_new() {
+            End::LogAgain(now.sink)
         } else {
             End::Plain
         };
@@ -95,10 +112,14 @@ impl<T: Trace> Data<T> {
     }
 
     fn trace<V: Visitor>(&self, visitor: &mut V) {
-        if !T::NEEDS_TRACE {
-            return;
+        if T::NEEDS_TRACE {
+            self.trace_during(task::current(), visitor);
         }
-        match task::current() {
+    }
+
+    /// What the thread that traces is doing decides how it gets at the data.
+    pub(crate) fn trace_during<V: Visitor>(&self, task: Task, visitor: &mut V) {
+        match task {
             STOPPED => {
                 // SAFETY: the world is stopped and guards live inside closures only, so nobody
                 // writes the data; not even if a guard was leaked and the lock is still taken.
@@ -122,8 +143,8 @@ impl<T: Trace> Data<T> {
 }
 
 /// The right to write.
-struct Writer<'a, T: Trace> {
-    data: &'a Data<T>,
+pub(crate) struct Writer<'a, T: Trace> {
+    pub(crate) data: &'a Data<T>,
     end: End<'a>,
 }
 
@@ -131,8 +152,9 @@ struct Writer<'a, T: Trace> {
 enum End<'a> {
     /// With giving up the lock.
     Plain,
-    /// The data is not logged yet: the lock goes back to this stamp.
-    Unlogged(u64),
+    /// The data is not logged yet: the lock goes back to this stamp, and the cycle is told that a
+    /// marker may have passed the data by, trusting the other.
+    Unlogged(u64, &'a dyn LogSink),
     /// In phases of arming: the data is logged once more.
     LogAgain(&'a dyn LogSink),
 }
@@ -169,7 +191,10 @@ impl<T: Trace> Drop for Writer<'_, T> {
     fn drop(&mut self) {
         match self.end {
             End::Plain => self.data.lock.unlock(),
-            End::Unlogged(stamp) => self.data.lock.unlock_unlogged(stamp),
+            End::Unlogged(stamp, sink) => {
+                sink.give_up();
+                self.data.lock.unlock_unlogged(stamp);
+            }
             End::LogAgain(sink) => self.log_again(sink),
         }
     }
@@ -191,7 +216,7 @@ struct Reader<'a, T> {
 
 impl<T> Drop for Reader<'_, T> {
     fn drop(&mut self) {
-        self.data.lock.unlock_shared(NO_STAMP);
+        self.data.lock.unlock_shared(KEEP);
     }
 }
 
@@ -222,7 +247,10 @@ impl<T: Trace> Locked<T> {
     /// marks, takes time in proportion to the references in the data.
     #[inline]
     pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
-        match self.inner.write(cx, |lock, stamp| Some(lock.lock(stamp))) {
+        match self
+            .inner
+            .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
+        {
             Some(writer) => LockedGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -230,7 +258,7 @@ impl<T: Trace> Locked<T> {
 
     /// The lock if nobody has it.
     pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
-        let writer = self.inner.write(cx, StampLock::try_lock)?;
+        let writer = self.inner.write_in(cx, StampLock::try_lock)?;
         Some(LockedGuard { writer })
     }
 }
@@ -321,7 +349,10 @@ impl<T: Trace> RwLocked<T> {
     ///
     /// As [`Locked::lock`] otherwise.
     pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
-        match self.inner.write(cx, |lock, stamp| Some(lock.lock(stamp))) {
+        match self
+            .inner
+            .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
+        {
             Some(writer) => WriteGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -329,7 +360,7 @@ impl<T: Trace> RwLocked<T> {
 
     /// The right to write, if nobody reads or writes.
     pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
-        let writer = self.inner.write(cx, StampLock::try_lock)?;
+        let writer = self.inner.write_in(cx, StampLock::try_lock)?;
         Some(WriteGuard { writer })
     }
 }

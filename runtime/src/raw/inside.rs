@@ -2,6 +2,7 @@
 
 use crate::collector::{Barrier, Collector};
 use crate::heap::Mutator;
+use crate::raw::barrier;
 use crate::raw::core::{Local, RootSource};
 use crate::raw::log::Entry;
 use crate::raw::object_at;
@@ -177,12 +178,9 @@ impl<'m, C: Collector> Inside<'m, C> {
         let core = &*self.shared.core;
         // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
-        let new = new.filter(|_| self.state.phase().logs_new());
-        for entry in old.into_iter().chain(new) {
-            if !core.is_marked(entry.0) {
-                core.log(&mut local, entry);
-            }
-        }
+        let log = |entry| core.log(&mut local, entry);
+        let is_marked = |object| core.is_marked(object);
+        barrier::log_store(self.state.phase(), old, new, is_marked, log);
     }
 
     /// Whether a store must be logged just now.

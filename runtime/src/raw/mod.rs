@@ -45,6 +45,7 @@
 
 pub(crate) mod account;
 pub(crate) mod assist;
+pub(crate) mod barrier;
 pub(crate) mod core;
 pub(crate) mod fences;
 pub(crate) mod inside;
