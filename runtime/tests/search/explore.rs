@@ -116,6 +116,19 @@ fn beginnings(protocol: &Protocol, bounds: &Bounds) -> Vec<State> {
         World::Starting => Phase::Armed,
         _ => Phase::Marking,
     };
+    let mut registered = [Mutator::OUTSIDE; 2];
+    for mutator in registered.iter_mut().take(bounds.registered as usize) {
+        (mutator.registered, mutator.phase) = (true, phase);
+    }
+    if bounds.chain {
+        (registered[0].registers, registered[1].registers) = (0b110, 0b001);
+        return vec![State {
+            fields: [0, 2, 3, 0],
+            table: [1, 0],
+            mutators: registered,
+            ..State::white(bounds.from)
+        }];
+    }
     let mut found = Vec::new();
     for heap in 0..radix.pow(bounds.objects as u32) {
         let mut fields = [0; OBJECTS_MAX + 1];
@@ -125,15 +138,11 @@ fn beginnings(protocol: &Protocol, bounds: &Bounds) -> Vec<State> {
             rest /= radix;
         }
         for (table, weak) in (0..sets).flat_map(|set| (0..=weaks).map(move |weak| (set, weak))) {
-            let mut mutators = [Mutator::OUTSIDE; 2];
-            for mutator in mutators.iter_mut().take(bounds.registered as usize) {
-                (mutator.registered, mutator.phase) = (true, phase);
-            }
             found.push(State {
                 fields,
                 table: [table, 0],
                 weak,
-                mutators,
+                mutators: registered,
                 ..State::white(bounds.from)
             });
         }
@@ -208,6 +217,11 @@ fn describe(state: &State) -> String {
     }
     for object in each(handles) {
         let _ = write!(text, " {} has a handle,", letter(object));
+    }
+    for (who, mutator) in ["M1", "M2"].iter().zip(&state.mutators) {
+        for object in each(mutator.registers) {
+            let _ = write!(text, " {who} holds {},", letter(object));
+        }
     }
     if state.weak != 0 {
         let _ = write!(text, " the weak reference is to {},", letter(state.weak));

@@ -52,8 +52,9 @@ impl Steps<'_> {
             At::Rest => self.at_rest(who, mutator),
             At::OldRead | At::Logged | At::Written => self.storing(who, mutator),
             At::Target | At::Judged | At::Closing => self.upgrading(who, mutator),
+            At::Leaving => self.leave(who, mutator),
         }
-        if self.bounds.early_flush && mutator.log != 0 {
+        if self.bounds.early_flush && mutator.log != 0 && mutator.at != At::Leaving {
             self.act(who, ("flushes its log early", 0, 0), |state, mutator| {
                 state.shared |= mutator.log;
                 state.flushed = true;
@@ -79,15 +80,38 @@ impl Steps<'_> {
             self.begin_upgrade(who, mutator);
         }
         if self.bounds.registration && mutator.registers == 0 {
-            let hands_over = self.protocol.leaving_hands_over;
-            self.act(who, ("leaves", 0, 0), |state, mutator| {
-                if hands_over {
-                    state.shared |= mutator.log;
-                    state.flushed |= mutator.log != 0;
-                }
-                *mutator = Mutator::OUTSIDE;
-            });
+            self.leave(who, mutator);
         }
+    }
+
+    /// Leaves: at once with nothing to hand over, else in two steps.
+    fn leave(&mut self, who: usize, mutator: Mutator) {
+        let push_first = self.protocol.push_before_count;
+        if mutator.log == 0 || !self.protocol.leaving_hands_over {
+            self.act(who, ("leaves", 0, 0), |_, mutator| {
+                *mutator = Mutator::OUTSIDE
+            });
+            return;
+        }
+        let is_first = mutator.at == At::Rest;
+        let pushes = is_first == push_first;
+        let verb = match (is_first, pushes) {
+            (true, true) => "begins to leave: hands its log over",
+            (true, false) => "begins to leave: counts its log",
+            (false, true) => "hands its log over and has left",
+            (false, false) => "counts its log and has left",
+        };
+        self.act(who, (verb, 0, 0), |state, mutator| {
+            if pushes {
+                state.shared |= mutator.log;
+            } else {
+                state.flushed = true;
+            }
+            mutator.at = At::Leaving;
+            if !is_first {
+                *mutator = Mutator::OUTSIDE;
+            }
+        });
     }
 
     /// Loads, discards and allocates.

@@ -186,6 +186,8 @@ pub(crate) struct Protocol {
     pub(crate) clear_before_h5: bool,
     /// A mutator that leaves hands its log over.
     pub(crate) leaving_hands_over: bool,
+    /// It does so before it is counted, not after. It is registered until both are done.
+    pub(crate) push_before_count: bool,
     /// A mutator that registers takes the published phase; otherwise it starts as `Idle`.
     pub(crate) registers_as_published: bool,
 }
@@ -222,6 +224,7 @@ impl Protocol {
         gate_before_mark: true,
         clear_before_h5: true,
         leaving_hands_over: true,
+        push_before_count: true,
         registers_as_published: true,
     };
 
@@ -239,6 +242,8 @@ pub(crate) struct Bounds {
     pub(crate) objects: u8,
     /// References that a mutator holds at once.
     pub(crate) registers: u32,
+    /// It begins with X.f = Y, Y.f = Z and a handle of X alone; M1 holds Y and Z, M2 holds X.
+    pub(crate) chain: bool,
     /// Where the search begins; every mutator has acknowledged all but this step.
     pub(crate) from: World,
     /// Parts of the root table, each scanned in a step of its own: 1 or 2.

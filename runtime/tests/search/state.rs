@@ -33,11 +33,13 @@ pub(crate) enum At {
     Judged,
     /// It has found the gate closing.
     Closing,
+    /// It has done the first of two steps of leaving.
+    Leaving,
 }
 
 impl At {
     fn at(index: u64) -> Self {
-        const ALL: [At; 7] = [
+        const ALL: [At; 8] = [
             At::Rest,
             At::OldRead,
             At::Logged,
@@ -45,6 +47,7 @@ impl At {
             At::Target,
             At::Judged,
             At::Closing,
+            At::Leaving,
         ];
         ALL[index as usize]
     }
@@ -86,7 +89,7 @@ impl Mutator {
     /// What it could still touch or log.
     fn pins(&self) -> u8 {
         let in_flight = match self.at {
-            At::Rest => 0,
+            At::Rest | At::Leaving => 0,
             At::Logged if self.a == 0 => bit(self.b),
             At::OldRead | At::Logged | At::Written => bit(self.a) | bit(self.b) | bit(self.c),
             At::Target | At::Judged | At::Closing => bit(self.c),
