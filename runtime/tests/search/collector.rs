@@ -1,10 +1,11 @@
 //! What the collector does, and what mutators and the root table do for it: acknowledgements,
 //! registration, marking, waves; and handles that are dropped by threads that are no mutators.
 
+use crate::actor::{At, Mutator};
 use crate::explore::{COLLECTOR, OTHER, Step};
 use crate::mutator::{Steps, each};
 use crate::protocol::{Bounds, End, Gate, Phase, Protocol, WeakGate, World};
-use crate::state::{At, Mutator, State, bit};
+use crate::state::{State, bit};
 
 /// Everything that can happen next in `state`.
 pub(crate) fn successors(

@@ -4,10 +4,11 @@
 //! it was found from. Steps are not remembered: a counterexample is found again by walking its
 //! keys, this time without renaming, so that an object keeps its letter.
 
+use crate::actor::Mutator;
 use crate::collector::{fault, successors};
 use crate::mutator::each;
 use crate::protocol::{Bounds, Phase, Protocol, World};
-use crate::state::{Mutator, OBJECTS_MAX, State};
+use crate::state::{OBJECTS_MAX, State};
 use std::fmt::{self, Write as _};
 
 /// Who acts, when it is no mutator.
@@ -120,11 +121,14 @@ fn beginnings(protocol: &Protocol, bounds: &Bounds) -> Vec<State> {
     for mutator in registered.iter_mut().take(bounds.registered as usize) {
         (mutator.registered, mutator.phase) = (true, phase);
     }
-    if bounds.chain {
-        (registered[0].registers, registered[1].registers) = (0b110, 0b001);
+    if bounds.cut_off {
+        registered[0].registers = 0b110;
+        (registered[1].log, registered[1].sticky) = (0b010, true);
         return vec![State {
-            fields: [0, 2, 3, 0],
+            fields: [0, 0, 3, 0],
+            marked: 0b001,
             table: [1, 0],
+            scanned: [true; 2],
             mutators: registered,
             ..State::white(bounds.from)
         }];

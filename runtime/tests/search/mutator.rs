@@ -4,9 +4,10 @@
 //! private work beside it. A mutator is at its closure's edge when it holds no reference and is
 //! in no operation. Logging is private, and so one step with judging what is to be logged.
 
+use crate::actor::{At, Mutator};
 use crate::explore::Step;
 use crate::protocol::{Bounds, Gate, Phase, Protocol, Store, WeakGate, World};
-use crate::state::{At, Mutator, OBJECTS_MAX, State, bit};
+use crate::state::{OBJECTS_MAX, State, bit};
 
 /// The objects of a set.
 pub(crate) fn each(set: u8) -> impl Iterator<Item = u8> {

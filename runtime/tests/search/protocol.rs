@@ -242,8 +242,9 @@ pub(crate) struct Bounds {
     pub(crate) objects: u8,
     /// References that a mutator holds at once.
     pub(crate) registers: u32,
-    /// It begins with X.f = Y, Y.f = Z and a handle of X alone; M1 holds Y and Z, M2 holds X.
-    pub(crate) chain: bool,
+    /// It begins where X is scanned, M1 holds Y and Z, Y.f = Z, and M2 has logged Y, cutting it
+    /// off from X. (A program comes to that from X.f = Y in a few steps.)
+    pub(crate) cut_off: bool,
     /// Where the search begins; every mutator has acknowledged all but this step.
     pub(crate) from: World,
     /// Parts of the root table, each scanned in a step of its own: 1 or 2.
