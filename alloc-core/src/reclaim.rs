@@ -6,8 +6,7 @@
 use crate::central::Central;
 use crate::heap::{Heap, NO_CENTRAL};
 use crate::os::PageSource;
-use crate::pages::{PAGE_BYTES, PageRun};
-use crate::size_class::SizeClass;
+use crate::pages::PageRun;
 use crate::thread_cache::PAGE_WORDS;
 use std::sync::Arc;
 
@@ -111,8 +110,7 @@ impl<S: PageSource> Heap<S> {
             .become_marks(self.marks(), first, words as usize);
         let freed_objects = self.spans().live(span) - live;
         self.spans().set_live(span, live);
-        let slot_bytes = class.map_or(pages as usize * PAGE_BYTES, SizeClass::bytes);
-        let freed_bytes = freed_objects as usize * slot_bytes;
+        let freed_bytes = freed_objects as usize * self.slot_bytes(span);
         Swept {
             freed_objects,
             freed_bytes,

@@ -1,6 +1,7 @@
 //! The heap as the sweeper sees it: a span is swept by letting its marks become its allocation
 //! bits, after the drop glue of its dead has run.
 
+use crate::debug::Debug;
 use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::object_type::ops;
@@ -9,6 +10,7 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use alloc_core::Burials;
 use gc_sweep::{Claim, Reclaimed, SweepSpace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 /// The spans of one heap, for one sweeping thread.
 ///
@@ -40,6 +42,21 @@ impl<'a> SweepPort<'a> {
             freed_bytes: AtomicUsize::new(0),
             burials: None,
         }
+    }
+}
+
+impl SweepPort<'_> {
+    /// Overwrites the dead objects of a claimed span, before their slots are free.
+    fn poison(&self, span: u32) {
+        let heap = &self.core.heap;
+        let slot_bytes = heap.slot_bytes(span);
+        let poison_one = |object: NonNull<u8>| {
+            // SAFETY: the whole slot of an object that is dead and dropped, which nobody else may
+            // touch until this claim ends.
+            unsafe { object.write_bytes(Debug::POISON, slot_bytes) }
+        };
+        // SAFETY: the claim keeps the span's bits still.
+        unsafe { heap.for_each_object(span, true, poison_one) };
     }
 }
 
@@ -89,6 +106,9 @@ unsafe impl SweepSpace for SweepPort<'_> {
             };
             // SAFETY: the claim keeps the span's bits still.
             unsafe { heap.for_each_object(span, true, drop_one) };
+        }
+        if self.core.debug.poison {
+            self.poison(span);
         }
         // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
         // only once they are swept; the dead were dropped above.

@@ -125,9 +125,9 @@ impl<'m, C: Collector> Inside<'m, C> {
         let core = &*self.shared.core;
         if C::BARRIER != Barrier::None {
             self.poll();
-            if core.debug.collect_at_polls {
-                self.shared.want_cycle();
-            }
+        }
+        if core.debug.collect_at_polls {
+            self.shared.want_cycle();
         }
         // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
