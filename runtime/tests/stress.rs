@@ -18,6 +18,8 @@
 
 #[path = "stress/actor.rs"]
 mod actor;
+#[path = "stress/changes.rs"]
+mod changes;
 mod common;
 #[allow(dead_code, reason = "exact comparison in mid-program is not made here")]
 #[path = "programs/graph.rs"]

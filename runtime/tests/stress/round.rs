@@ -205,7 +205,7 @@ fn ask_for_cycles(common: &Common, mode: &Mode, random: &mut Random, waves: &Ato
                 waves.fetch_add(cycle.waves as usize, Ordering::Relaxed);
             }
         }
-        let ballast_bytes = (mode.markers - 1) * 18 << 20;
+        let ballast_bytes = ((mode.markers - 1) * 18) << 20;
         if heap.stats().live_bytes > LIVE_BYTES_MAX + ballast_bytes {
             (0..BOARD).for_each(|at| drop(common.show(at, None)));
         }
