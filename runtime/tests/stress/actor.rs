@@ -6,8 +6,8 @@
 
 use crate::common::Random;
 use crate::kinds::{
-    Any, AnyRoot, BIG_WORDS, Big, Census, HUGE_CELLS, Item, Leaky, Node, Shelf, Table, text_of,
-    words_of,
+    Any, AnyRoot, BIG_WORDS, Big, Census, Drag, HUGE_CELLS, Item, Leaky, Node, Shelf, Table,
+    text_of, words_of,
 };
 use runtime::{Cx, Gc, GcCell, Heap, Locked, Mutator, RwLocked};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -163,8 +163,10 @@ impl Actor<'_> {
         cx: &Cx<'gc>,
         to: Option<Gc<'gc, Node<'gc>>>,
     ) -> Gc<'gc, Node<'gc>> {
+        let canary = self.common.census.canary();
         cx.alloc(Node {
-            canary: self.common.census.canary(),
+            drag: Drag(canary.id % 8 == 0),
+            canary,
             cells: [GcCell::new(to), GcCell::empty()],
             list: Locked::default(),
             weak: Locked::default(),

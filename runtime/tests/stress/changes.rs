@@ -1,8 +1,8 @@
 //! The operations of the stress: everything that a program can do to a graph.
 
 use crate::actor::Actor;
-use crate::kinds::{Any, AnyRoot, Item, step_of};
-use runtime::Cx;
+use crate::kinds::{Any, AnyRoot, Item, Node, step_of};
+use runtime::{Cx, GcCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 impl Actor<'_> {
@@ -88,32 +88,41 @@ impl Actor<'_> {
         if self.random.below(4) == 0 {
             (0..self.random.below(40)).for_each(|_| cx.poll());
         }
+        // Overwritten first and stored then, or the other way round.
+        let first = self.random.below(2) == 0;
+        if first {
+            self.empty(cx, cell);
+        }
         match self.random.below(5) {
-            // Overwritten first, stored then; and the other way round.
-            0 => {
-                cell.set(cx, None);
+            0 | 1 => {
                 let fresh = self.new_node(cx, Some(node));
                 self.remember(held, Any::Node(fresh));
                 self.attach(cx, held, Any::Node(fresh));
             }
-            1 => {
-                let to = self.node(cx, held);
-                to.cells[self.random.below(2)].set(cx, cell.swap(cx, None));
-            }
             2 => {
                 let to = self.node(cx, held);
-                to.list.lock(cx).push(Any::Node(node));
-                cell.set(cx, node.cells[0].get());
+                to.cells[self.random.below(2)].set(cx, Some(node));
             }
             3 => {
-                let root = AnyRoot::new(cx, Any::Node(node));
-                let _ = cell.compare_exchange(cx, Some(node), None);
-                self.keep(root);
+                let to = self.node(cx, held);
+                to.list.lock(cx).push(Any::Node(node));
             }
             _ => {
-                cell.set(cx, None);
-                self.remember(held, Any::Node(node));
+                let root = AnyRoot::new(cx, Any::Node(node));
+                self.keep(root);
             }
+        }
+        if !first {
+            self.empty(cx, cell);
+        }
+    }
+
+    /// Empties a cell in one of the three ways there are.
+    fn empty<'gc>(&mut self, cx: &Cx<'gc>, cell: &GcCell<'gc, Node<'gc>>) {
+        match self.random.below(3) {
+            0 => cell.set(cx, None),
+            1 => _ = cell.swap(cx, None),
+            _ => _ = cell.compare_exchange(cx, cell.get(), None),
         }
     }
 

@@ -4,7 +4,7 @@
 //! ([`Any::check`]): memory that was dropped has a dead canary, memory that was freed and poisoned
 //! or used again has none. Then the process ends with the seed and the object.
 
-use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, RwLocked, Trace, Weak};
+use runtime::{Collector, Cx, Gc, GcCell, Locked, Rebrand, Root, RwLocked, Trace, Visitor, Weak};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -96,6 +96,26 @@ impl Drop for Canary {
     }
 }
 
+/// Lets the mutators run while the marker is in the middle of the graph, which is small, and
+/// marked in a moment otherwise: what they do before it and behind it is the test.
+pub(crate) struct Drag(pub(crate) bool);
+
+// SAFETY: holds no reference.
+unsafe impl Trace for Drag {
+    const NEEDS_TRACE: bool = true;
+
+    fn trace<V: Visitor>(&self, _visitor: &mut V) {
+        if self.0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+// SAFETY: no brand.
+unsafe impl Rebrand for Drag {
+    type With<'to> = Self;
+}
+
 /// A reference of any kind.
 #[derive(Trace, Clone, Copy)]
 pub(crate) enum Any<'gc> {
@@ -115,6 +135,7 @@ pub(crate) enum Any<'gc> {
 #[derive(Trace)]
 pub(crate) struct Node<'gc> {
     pub(crate) canary: Canary,
+    pub(crate) drag: Drag,
     pub(crate) cells: [GcCell<'gc, Node<'gc>>; 2],
     pub(crate) list: Locked<Vec<Any<'gc>>>,
     pub(crate) weak: Locked<Option<Weak<'gc, Node<'gc>>>>,
