@@ -28,8 +28,12 @@ struct Pair<'gc> {
 /// The bytes from `address`, which lie in a heap that is still mapped.
 fn bytes_at(address: usize, count: usize) -> Vec<u8> {
     let first = std::ptr::with_exposed_provenance::<u8>(address);
-    // SAFETY: in the heap's range, which stays mapped; nobody writes meanwhile.
-    let read = |n| unsafe { first.add(n).read_volatile() };
+    let read = |n| {
+        // SAFETY: in the heap's range.
+        let byte = unsafe { first.add(n) };
+        // SAFETY: it stays mapped, and nobody writes meanwhile.
+        unsafe { byte.read_volatile() }
+    };
     (0..count).map(read).collect()
 }
 

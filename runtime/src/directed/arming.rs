@@ -1,7 +1,8 @@
 //! While a cycle arms, mutators are in two phases at a time: here one is ahead and one behind, for
 //! each pair, and the one behind hides an object in what the other has just made.
 
-use super::{Laggard, Leaf, heap, leaf, wait_until_asked};
+use super::brakes::{Laggard, wait_until_asked};
+use super::{Leaf, heap, leaf};
 use crate::raw::phase::Phase;
 use crate::{Cx, Gc, GcCell, Locked, Mutator, Root, RwLocked, Trace, Weak};
 use std::time::Duration;

@@ -165,7 +165,7 @@ impl Actor<'_> {
     ) -> Gc<'gc, Node<'gc>> {
         let canary = self.common.census.canary();
         cx.alloc(Node {
-            drag: Drag(canary.id % 8 == 0),
+            drag: Drag(canary.id.is_multiple_of(8)),
             canary,
             cells: [GcCell::new(to), GcCell::empty()],
             list: Locked::default(),
