@@ -15,7 +15,7 @@ use crate::raw::phase::Phase;
 use crate::{
     Builder, Cx, Debug, Gc, GcCell, Heap, Locked, Mutator, OnTheFly, Root, RwLocked, Trace, Weak,
 };
-use brakes::{Gate, Laggard, wait_until_asked};
+use brakes::{Gate, Laggard, wait_until, wait_until_asked};
 use std::time::{Duration, Instant};
 
 /// What must not get lost.
@@ -92,7 +92,8 @@ fn at_the_gate(act: impl FnOnce(&Heap, &mut Mutator, &BlackRoot, &Gate)) {
     let heap = heap(Duration::ZERO);
     let gate = Gate::default();
     let mut mutator = heap.mutator();
-    let black = black_and_dam(&mut mutator, &gate);
+    // By another one, which leaves, and so hands its weak reference over.
+    let black = black_and_dam(&mut heap.mutator(), &gate);
     std::thread::scope(|scope| {
         let cycle = scope.spawn(|| heap.collect().unwrap());
         gate.wait_for_marker();
@@ -261,6 +262,26 @@ fn what_is_upgraded_in_the_last_wave_is_marked() {
         // The collector answers for the other mutator, which is outside; or it does so on entry.
         wait_until_asked(heap, &laggard.state);
         upgrade(mutator, black);
+    });
+}
+
+/// Between the end of marking and the clearing of weak references: too late.
+#[test]
+fn what_was_found_dead_is_not_upgraded() {
+    at_the_gate(|heap, mutator, black, gate| {
+        let core = &heap.shared.core;
+        let held = core.weaks.hold();
+        gate.open();
+        wait_until("marking is over", || core.weak_gate.is_clearing());
+        mutator.enter(|cx| {
+            assert_eq!(cx.inside().phase(), Phase::Marking);
+            let black = black.get(cx);
+            let weak = *black.weak.lock(cx);
+            let upgraded = weak.and_then(|weak| weak.upgrade(cx));
+            assert!(upgraded.is_none(), "back from the dead");
+            black.cell.set(cx, Some(leaf(cx)));
+        });
+        drop(held);
     });
 }
 

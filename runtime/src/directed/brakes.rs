@@ -60,15 +60,21 @@ unsafe impl Rebrand for Gate {
     type With<'to> = Self;
 }
 
+/// Waits until something is so, but not for ever.
+#[track_caller]
+pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until the collector asks something of a mutator that it has not acknowledged.
 #[track_caller]
 pub(super) fn wait_until_asked(heap: &Heap, state: &State<Local>) {
     let world = &heap.shared.core.world;
-    let begun = Instant::now();
-    while world.is_current(state) {
-        assert!(begun.elapsed() < PATIENCE, "the collector asks for nothing");
-        std::thread::yield_now();
-    }
+    wait_until("the collector asks", || !world.is_current(state));
 }
 
 /// What a laggard is told to do.
