@@ -289,6 +289,14 @@ impl<S: PageSource> Heap<S> {
         self.marks.clear_in_word(index, bit);
     }
 
+    /// Bytes of one slot of the span: all of it, if it is a large object's.
+    pub fn slot_bytes(&self, span: u32) -> usize {
+        match self.spans().class(span) {
+            Some(class) => class.bytes(),
+            None => self.spans().pages(span) as usize * PAGE_BYTES,
+        }
+    }
+
     /// One past the last page that ever held a span.
     pub fn spans_end(&self) -> u32 {
         (self.pages.stats().grown_bytes / PAGE_BYTES) as u32

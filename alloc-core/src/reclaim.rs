@@ -6,8 +6,7 @@
 use crate::central::Central;
 use crate::heap::{Heap, NO_CENTRAL};
 use crate::os::PageSource;
-use crate::pages::{PAGE_BYTES, PageRun};
-use crate::size_class::SizeClass;
+use crate::pages::PageRun;
 use crate::thread_cache::PAGE_WORDS;
 use std::sync::Arc;
 
@@ -147,7 +146,7 @@ impl<S: PageSource> Heap<S> {
                 .become_marks(self.marks(), word, words as usize);
             let freed_objects = self.spans().live(span) - live;
             self.spans().set_live(span, live);
-            let slot_bytes = class.map_or(pages as usize * PAGE_BYTES, SizeClass::bytes);
+            let slot_bytes = self.slot_bytes(span);
             total.freed_objects += freed_objects;
             total.freed_bytes += freed_objects as usize * slot_bytes;
             total.empty |= u64::from(live == 0) << place;

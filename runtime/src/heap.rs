@@ -31,7 +31,7 @@ const RESERVE_BYTES_MIN: usize = 8 << 20;
 /// A handle: cloning it is cheap and gives another one of the same heap. The heap's memory goes
 /// back, and whatever is in it is dropped, when the last handle and the last [`Mutator`] are gone.
 pub struct Runtime<C: Collector = OnTheFly> {
-    shared: Arc<Shared<C>>,
+    pub(crate) shared: Arc<Shared<C>>,
 }
 
 impl<C: Collector> Clone for Runtime<C> {

@@ -32,6 +32,8 @@ mod ports;
 pub mod raw;
 mod sync;
 
+#[cfg(all(test, not(heapwright_loom)))]
+mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
 #[cfg(all(test, heapwright_loom))]

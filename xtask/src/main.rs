@@ -13,6 +13,7 @@ mod cargo;
 mod ci;
 mod loom;
 mod mutants;
+mod stress;
 mod tally;
 mod tasks;
 mod tidy;
@@ -52,6 +53,8 @@ enum Task {
     Loom { crates: Vec<String> },
     /// Plant each listed fault and demand that its test fails
     Mutants(mutants::Options),
+    /// Stress the default collector for minutes, every debug mode in turn, in a release build
+    Stress(stress::Options),
     /// Build the documentation, every warning an error
     Doc,
     /// Build and test each library crate alone, and check what it depends on
@@ -86,6 +89,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Tidy => tidy::run(&workspace)?,
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
+        Task::Stress(options) => stress::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
         Task::Ci => ci::run(&workspace)?,

@@ -1,6 +1,7 @@
 //! The heap as the sweeper sees it: a span is swept by letting its marks become its allocation
 //! bits, after the drop glue of its dead has run.
 
+use crate::debug::Debug;
 use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::object_type::ops;
@@ -9,6 +10,7 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use alloc_core::Burials;
 use gc_sweep::{Claims, Glue, Reclaimed, SweepSpace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 /// The spans of one heap, for one sweeping thread.
 ///
@@ -73,6 +75,21 @@ fn ones(mut bits: u64) -> impl Iterator<Item = u32> {
     })
 }
 
+impl SweepPort<'_> {
+    /// Overwrites the dead objects of a claimed span, before their slots are free.
+    fn poison(&self, span: u32) {
+        let heap = &self.core.heap;
+        let slot_bytes = heap.slot_bytes(span);
+        let poison_one = |object: NonNull<u8>| {
+            // SAFETY: the whole slot of an object that is dead and dropped, which nobody else may
+            // touch until this claim ends.
+            unsafe { object.write_bytes(Debug::POISON, slot_bytes) }
+        };
+        // SAFETY: the claim keeps the span's bits still.
+        unsafe { heap.for_each_object(span, true, poison_one) };
+    }
+}
+
 // SAFETY:
 // * The words are `alloc_core`'s, with the orders that its `span.rs` documents: as demanded.
 // * Spans are born with the sweeper's generation (`RefillPort`), which moves while nobody
@@ -102,6 +119,9 @@ unsafe impl SweepSpace for SweepPort<'_> {
         for place in ones(with_glue) {
             // SAFETY: one of the claims.
             unsafe { self.drop_dead(first + place) };
+        }
+        if self.core.debug.poison {
+            ones(spans).for_each(|place| self.poison(first + place));
         }
         // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
         // only once they are swept; the dead were dropped above.

@@ -125,9 +125,9 @@ impl<'m, C: Collector> Inside<'m, C> {
             if self.state.phase() == Phase::Marking {
                 core.assist(class.map_or(bytes, |_| SPAN_BYTES));
             }
-            if core.debug.collect_at_polls {
-                self.shared.want_cycle();
-            }
+        }
+        if core.debug.collect_at_polls {
+            self.shared.want_cycle();
         }
         // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
