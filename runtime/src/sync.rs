@@ -24,6 +24,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Locks `mutex` if nobody has it.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    mutex.try_lock().ok()
+}
+
 /// Waits on `condvar`; may return without reason.
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
@@ -130,6 +135,42 @@ pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
         spawned.is_ok()
     })
 }
+
+/// The processor time that this thread has used; where the system does not tell, time since some
+/// moment, as if it had run all along.
+pub(crate) fn thread_cpu() -> std::time::Duration {
+    #[cfg(all(target_os = "linux", not(heapwright_loom)))]
+    {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: writes to the place that it is given.
+        let read = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        if read == 0 {
+            return std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32);
+        }
+    }
+    static BEGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGIN.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// Sleeps for so long.
+pub(crate) fn sleep(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
+/// Calls `act` with this thread's name.
+pub(crate) fn with_thread_name<R>(act: impl FnOnce(Option<&str>) -> R) -> R {
+    act(std::thread::current().name())
+}
+
+/// A fence for the compiler alone.
+#[cfg(not(heapwright_loom))]
+pub(crate) use std::sync::atomic::compiler_fence;
+
+/// The place of data that a lock of ours guards.
+pub(crate) use std::cell::UnsafeCell as LockedCell;
 
 /// How many threads can run at once, as far as the system tells.
 pub(crate) fn processors() -> usize {

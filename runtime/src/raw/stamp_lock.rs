@@ -78,7 +78,20 @@ fn reading(word: u64) -> u64 {
 impl StampLock {
     /// Waits for the lock, to write; returns the stamp that it had. `stamp`: the cycle whose
     /// marking phase the caller is in, [`UNLOGGED`] while a cycle arms, else [`KEEP`].
+    #[inline]
     pub(crate) fn lock(&self, stamp: u64) -> u64 {
+        // Relaxed: the exchange decides.
+        let word = self.word.load(Ordering::Relaxed);
+        let taken = stamped(word | WRITER, stamp);
+        if word & (WRITER | READERS) == 0 && self.exchange(word, taken) {
+            return stamp_of(word);
+        }
+        self.lock_slow(stamp)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self, stamp: u64) -> u64 {
         self.acquire(WRITER | READERS, |word| stamped(word | WRITER, stamp))
     }
 
@@ -88,7 +101,27 @@ impl StampLock {
     }
 
     /// Gives up writing.
+    #[inline]
     pub(crate) fn unlock(&self) {
+        // Relaxed: the exchange decides.
+        let word = self.word.load(Ordering::Relaxed);
+        // Release: pairs with the Acquire in `exchange` and `trace`; the next holder sees the data
+        // as it is left. Relaxed on failure: tried again.
+        let (order, on_failure) = (Ordering::Release, Ordering::Relaxed);
+        let freed = word & !WRITER;
+        if word & SLEEPERS != 0
+            || self
+                .word
+                .compare_exchange(word, freed, order, on_failure)
+                .is_err()
+        {
+            self.unlock_slow();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_slow(&self) {
         self.release(|word| word & !WRITER);
     }
 
