@@ -158,7 +158,7 @@ fn the_checker_misses_plain_loads() {
 /// or the other way round. What was reachable at the beginning is marked in the end, and what that
 /// refers to.
 ///
-/// Kills: `old-unlogged`, `marked-logged`, `slot-loaded-unseen`.
+/// Kills: `old-unlogged`, `marked-logged`.
 #[test]
 fn overwrite_while_marking() {
     model("overwrite_while_marking", || {
@@ -185,7 +185,7 @@ fn overwrite_while_marking() {
 /// stores in between is in neither. The three handshakes make up for that, as the exhaustive search
 /// tells; the exchange makes it unnecessary to.)
 ///
-/// Kills: `swap-in-two-steps`, `old-unlogged`.
+/// Kills: `swap-in-two-steps`.
 #[test]
 fn what_is_overwritten_is_logged() {
     model("what_is_overwritten_is_logged", || {
@@ -208,7 +208,7 @@ fn what_is_overwritten_is_logged() {
 /// publishes that. Another is only armed, and overwrites the place that the object was read from.
 /// No marker scans the black object, so the log has to have the other.
 ///
-/// Kills: `armed-logs-nothing`, `old-unlogged`.
+/// Kills: `armed-logs-nothing`.
 #[test]
 fn overwritten_by_one_who_is_armed() {
     model("overwritten_by_one_who_is_armed", || {
@@ -242,7 +242,7 @@ fn overwritten_by_one_who_is_armed() {
 /// One mutator marks already and publishes a new object, which is black. Another is only armed, and
 /// stores a new one of its own, which is white, into that.
 ///
-/// Kills: `armed-logs-half`, `slot-relaxed-store`.
+/// Kills: `armed-logs-half`.
 #[test]
 fn white_into_black() {
     model("white_into_black", || {

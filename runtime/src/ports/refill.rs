@@ -48,6 +48,7 @@ unsafe impl Refill for RefillPort<'_> {
 mod tests {
     use super::*;
     use crate::debug::Debug;
+    use crate::pacer::Policy;
     use crate::ports::source::AnySource;
     use crate::raw::core::{Local, Settings};
     use crate::raw::fences::Fences;
@@ -76,7 +77,8 @@ mod tests {
     fn core() -> Core {
         let heap = Heap::new(AnySource::new(FakeSource::new()), 8 << 20, 8 << 20);
         let settings = Settings {
-            percent: None,
+            policy: Policy::Off,
+            is_beside: true,
             fences: Fences::Symmetric,
             debug: Debug::default(),
         };
