@@ -1,7 +1,7 @@
 //! What a mutator does between the steps of a cycle that marks beside it: a collector of our own
 //! stops between them and lets a closure run.
 //!
-//! Mutants: `given-up-is-clean`, `mark-though-given-up` and `drain-though-given-up` are killed here.
+//! Mutants: `drain-though-given-up` is killed here, `given-up-is-clean` beside what it changes.
 #![cfg(not(heapwright_loom))]
 
 mod common;

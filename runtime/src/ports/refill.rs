@@ -115,6 +115,9 @@ mod tests {
 
     /// A cycle's end as two mutators see it: the generation has moved, the first has heard of it,
     /// the second has not, sweeping is closed. Neither takes a span of the other's generation.
+    ///
+    /// Kills: `ready-in-any-generation`, `refill-of-the-time-before`,
+    /// `rest-in-the-old-generation`, `rest-keeps-its-spans`, `collector-keeps-the-generation`.
     #[test]
     fn spans_of_one_generation_at_a_time() {
         let core = core();
@@ -147,6 +150,8 @@ mod tests {
     }
 
     /// Spans whose sweep runs drop glue are swept by others.
+    ///
+    /// Kills: `refill-runs-drop-glue`.
     #[test]
     fn no_drop_glue_on_an_allocations_path() {
         let core = core();
