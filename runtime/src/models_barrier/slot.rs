@@ -204,6 +204,35 @@ fn what_is_overwritten_is_logged() {
     });
 }
 
+/// One mutator arms, another is idle yet and moves an object into the place that the first stores
+/// into. What the first has overwritten is in its log, and what it has stored; so the object is in
+/// a place or in the log when both go on.
+///
+/// Kills: `arming-logs-nothing`, `arming-logs-half`.
+#[test]
+fn arming_beside_idle() {
+    model("arming_beside_idle", || {
+        let heap = Heap::new([2, 3, 0, 0, 0]);
+        let idle = thread::spawn({
+            let heap = heap.clone();
+            move || {
+                let moved = heap.load(1);
+                heap.store(0, moved, Phase::Idle, &mut Log::default());
+                heap.store(1, 0, Phase::Idle, &mut Log::default());
+            }
+        });
+        let mut log = Log::default();
+        heap.store(0, 4, Phase::Arming, &mut log);
+        idle.join().unwrap();
+        heap.drain([log]);
+        assert!(heap.marks.test(4), "others may have read what was stored");
+        assert!(
+            heap.load(0) == 3 || heap.marks.test(3),
+            "overwritten and in no log"
+        );
+    });
+}
+
 /// One mutator marks already: it reads an object, refers to it from a new one, which is black, and
 /// publishes that. Another is only armed, and overwrites the place that the object was read from.
 /// No marker scans the black object, so the log has to have the other.
