@@ -350,6 +350,20 @@ fn beginning_twice_is_misuse() {
 }
 
 #[test]
+#[should_panic(expected = "`Sweeper::open` without `Sweeper::advance`")]
+fn opened_without_advance_is_misuse() {
+    Heap::new(1).sweeper.open(1);
+}
+
+#[test]
+#[should_panic(expected = "call `finish` first")]
+fn advancing_twice_is_misuse() {
+    let heap = Heap::new(1);
+    heap.sweeper.advance();
+    heap.sweeper.advance();
+}
+
+#[test]
 #[should_panic(expected = "span 3 missed a sweep before generation 6")]
 fn a_span_beyond_the_end_is_reported_in_the_next_cycle() {
     let heap = Heap::new(2);

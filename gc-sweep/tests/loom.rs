@@ -219,6 +219,41 @@ fn batches_cover_every_index() {
     });
 }
 
+/// A collector moves the generation on, and opens sweeping only when a mutator has given up the
+/// span that it fills; meanwhile an allocator and the background thread ask for work. Nobody sweeps
+/// before; in the end each span was swept once, in the new generation. In a second cycle as well.
+///
+/// Kills: `closed-not-told`, `closed-lets-batches-in`, `open-keeps-the-cursors`,
+/// `open-before-its-end`.
+#[test]
+fn nobody_sweeps_before_it_is_opened() {
+    explore("nobody_sweeps_before_it_is_opened", || {
+        let sweeper = Arc::new(Sweeper::new());
+        let space = Space::new(&sweeper, &[Glue::Without]);
+        sweeper.begin(1);
+        sweeper.finish(&*space);
+        let visitor = thread::spawn({
+            let (sweeper, space) = (Arc::clone(&sweeper), Arc::clone(&space));
+            move || {
+                if let Outcome::Swept(_) = sweeper.sweep_span(&*space, 0) {
+                    assert_eq!(space.0[0].word.load(), sweeper.generation());
+                }
+                sweeper.sweep_batch(&*space, Glue::Without, 1);
+            }
+        });
+        let before = sweeper.generation();
+        assert_ne!(sweeper.advance(), before);
+        // The mutator, in the generation before: no sweeper may be at the span.
+        space.0[0].content.with_mut(|_| ());
+        assert_eq!(space.0[0].word.load(), before, "nobody has claimed it");
+        assert_eq!(sweeper.sweep_span(&*space, 0), Outcome::InFlight);
+        sweeper.open(1);
+        visitor.join().unwrap();
+        sweeper.finish(&*space);
+        space.assert_swept(&sweeper, 2);
+    });
+}
+
 /// Work is handed to the background thread twice; both are done without a third wake-up, and
 /// the thread ends when it is told to.
 ///

@@ -97,7 +97,6 @@ impl<'s> Beside<'s> {
     /// [`CollectError::TracePanicked`]; then drop this world.
     pub fn mark(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
         let core = self.core;
-        self.check_given_up()?;
         self.markers = crew.muster(core.live_bytes());
         self.cycle.markers = self.markers;
         self.mark_from(crew, &WorldRoots::new(core))

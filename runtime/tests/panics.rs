@@ -1,7 +1,7 @@
 //! Panics of the program's own code, wherever the heap calls it: in a `trace`, in drop glue, in a
 //! closure, in an iterator. Each is contained where it happens, and the heap works on.
 //!
-//! Mutants: `keep-marks-after-panic`, `drop-panic-uncounted`, `unallocate-skipped` and
+//! Mutants: `keep-marks-after-panic`, `drop-panic-uncounted`, `unfinished-without-length` and
 //! `filling-forgets` are killed here.
 
 mod common;

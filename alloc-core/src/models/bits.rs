@@ -33,6 +33,28 @@ fn mark_claim() {
     });
 }
 
+/// A mutator that allocates black takes the free slots of a word, uses one and gives the other
+/// up, while a marker marks objects of the same word: neither writes over the other's marks.
+///
+/// Kills: `black-by-store`, `unblack-by-store`.
+#[test]
+fn black_word() {
+    model("black_word", || {
+        let marks = Arc::new(bits(1));
+        let marker = thread::spawn({
+            let marks = marks.clone();
+            move || {
+                // SAFETY: the word has 64 bits.
+                [5, 63].map(|bit| unsafe { marks.claim(bit) })
+            }
+        });
+        marks.set_in_word(0, 0b11);
+        marks.clear_in_word(0, 0b10);
+        assert_eq!(marker.join().unwrap(), [true, true]);
+        assert_eq!(marks.word(0), 1 | 1 << 5 | 1 << 63);
+    });
+}
+
 /// A span that was found on page 1 is the one of central 7, and filled in.
 fn assert_complete(spans: &Spans, found: Option<u32>) {
     let Some(span) = found else { return };

@@ -2,6 +2,7 @@
 //! flushing, marking and sweeping, in which every answer of the heap is compared with the map's.
 #![cfg(not(heapwright_loom))]
 
+mod black;
 mod owner;
 mod twin;
 

@@ -26,7 +26,7 @@ fn entry(object: usize) -> Entry {
 }
 
 /// The word that refers to `object`; 0 is none.
-fn word(object: usize) -> *mut u8 {
+fn word_of(object: usize) -> *mut u8 {
     std::ptr::without_provenance_mut(object)
 }
 
@@ -50,7 +50,7 @@ impl Heap {
     /// Objects whose slots refer to these.
     fn new(slots: [usize; OBJECTS]) -> Arc<Heap> {
         Arc::new(Heap {
-            slots: slots.map(|object| Slot::new(word(object))),
+            slots: slots.map(|object| Slot::new(word_of(object))),
             bodies: Default::default(),
             // SAFETY: under the model the words are boxes of their own, and the address is not
             // used.
@@ -61,10 +61,10 @@ impl Heap {
 
     /// Stores as a `GcCell` does.
     fn store(&self, at: usize, new: usize, phase: Phase, log: &mut Log) {
-        self.slots[at].store(word(new), phase, |old| {
+        self.slots[at].store(word_of(new), phase, |old| {
             let is_marked = |object: Object| self.marks.test(object.0);
             let push = |entry| assert!(!log.push(entry, LOG_ENTRIES), "a short log is full");
-            let (old, new) = (some(old).map(entry), some(word(new)).map(entry));
+            let (old, new) = (some(old).map(entry), some(word_of(new)).map(entry));
             log_store(phase, old, new, is_marked, push);
         });
     }
@@ -108,40 +108,57 @@ impl Heap {
     }
 }
 
-/// What one thread sees of "load, then store" on another: the checker explores neither order of
-/// plain loads, so a barrier would pass whatever it did. Seen by a load that it explores, both
-/// come up. If the first assertion fails, the checker was mended: drop `load_visible`.
+/// What one thread may see, by `look`, of a word that another loads and then stores: how many
+/// values come up.
+fn seen<W: Send + Sync + 'static>(
+    new: fn() -> W,
+    load_then_store: fn(&W),
+    look: fn(&W) -> usize,
+) -> usize {
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let found = seen.clone();
+    loom::model(move || {
+        let shared = Arc::new(new());
+        let other = thread::spawn({
+            let shared = shared.clone();
+            move || load_then_store(&shared)
+        });
+        found.lock().unwrap().insert(look(&shared));
+        other.join().unwrap();
+    });
+    seen.lock().unwrap().len()
+}
+
+/// The checker explores neither order of "load, then store" on one thread and a plain load on
+/// another, so that a barrier would pass whatever it did. Seen by a load that it explores, both
+/// come up; and slots are loaded by such a load. If the first assertion fails, the checker was
+/// mended: drop `load_visible`.
 ///
-/// Kills: `marker-loads-unseen`.
+/// Kills: `marker-loads-unseen`, `slot-loaded-unseen`.
 #[test]
 fn the_checker_misses_plain_loads() {
-    static SEEN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
-    fn seen(load: fn(&AtomicU64) -> u64) -> usize {
-        SEEN.lock().unwrap().clear();
-        loom::model(move || {
-            let shared = Arc::new(AtomicU64::new(0));
-            let other = thread::spawn({
-                let shared = shared.clone();
-                move || {
-                    shared.load(Ordering::Acquire);
-                    shared.store(1, Ordering::Release);
-                }
-            });
-            let found = load(&shared);
-            SEEN.lock().unwrap().insert(found);
-            other.join().unwrap();
-        });
-        SEEN.lock().unwrap().len()
-    }
-    assert_eq!(seen(|shared| shared.load(Ordering::Acquire)), 1);
-    assert_eq!(seen(load_visible), 2);
+    let word = || AtomicU64::new(0);
+    let load_then_store = |word: &AtomicU64| {
+        word.load(Ordering::Acquire);
+        word.store(1, Ordering::Release);
+    };
+    let plain = |word: &AtomicU64| word.load(Ordering::Acquire) as usize;
+    assert_eq!(seen(word, load_then_store, plain), 1);
+    let visible = |word: &AtomicU64| load_visible(word) as usize;
+    assert_eq!(seen(word, load_then_store, visible), 2);
+    let slot = || Slot::new(std::ptr::null_mut());
+    let load_then_store = |slot: &Slot| {
+        slot.load();
+        slot.store(word_of(1), Phase::Idle, drop);
+    };
+    assert_eq!(seen(slot, load_then_store, |slot| slot.load().addr()), 2);
 }
 
 /// A mutator moves an object from a place that the marker has not seen yet to one that it has,
 /// or the other way round. What was reachable at the beginning is marked in the end, and what that
 /// refers to.
 ///
-/// Kills: `old-unlogged`, `marked-logged`, `slot-loaded-unseen`.
+/// Kills: `old-unlogged`, `marked-logged`.
 #[test]
 fn overwrite_while_marking() {
     model("overwrite_while_marking", || {
@@ -168,7 +185,7 @@ fn overwrite_while_marking() {
 /// stores in between is in neither. The three handshakes make up for that, as the exhaustive search
 /// tells; the exchange makes it unnecessary to.)
 ///
-/// Kills: `swap-in-two-steps`, `old-unlogged`.
+/// Kills: `swap-in-two-steps`.
 #[test]
 fn what_is_overwritten_is_logged() {
     model("what_is_overwritten_is_logged", || {
@@ -187,11 +204,41 @@ fn what_is_overwritten_is_logged() {
     });
 }
 
+/// One mutator arms, another is idle yet and moves an object into the place that the first stores
+/// into. What the first has overwritten is in its log, and what it has stored. (Which of the two
+/// is in the place in the end is not asked: loom lets an exchange read past a plain store that
+/// comes before it.)
+///
+/// Kills: `arming-logs-nothing`, `arming-logs-half`.
+#[test]
+fn arming_beside_idle() {
+    model("arming_beside_idle", || {
+        let heap = Heap::new([2, 3, 0, 0, 0]);
+        let idle = thread::spawn({
+            let heap = heap.clone();
+            move || {
+                let moved = heap.load(1);
+                heap.store(0, moved, Phase::Idle, &mut Log::default());
+                heap.store(1, 0, Phase::Idle, &mut Log::default());
+            }
+        });
+        let mut log = Log::default();
+        heap.store(0, 4, Phase::Arming, &mut log);
+        idle.join().unwrap();
+        heap.drain([log]);
+        assert!(heap.marks.test(4), "others may have read what was stored");
+        assert!(
+            heap.marks.test(2) != heap.marks.test(3),
+            "what was overwritten"
+        );
+    });
+}
+
 /// One mutator marks already: it reads an object, refers to it from a new one, which is black, and
 /// publishes that. Another is only armed, and overwrites the place that the object was read from.
 /// No marker scans the black object, so the log has to have the other.
 ///
-/// Kills: `armed-logs-nothing`, `old-unlogged`.
+/// Kills: `armed-logs-nothing`.
 #[test]
 fn overwritten_by_one_who_is_armed() {
     model("overwritten_by_one_who_is_armed", || {
@@ -225,7 +272,7 @@ fn overwritten_by_one_who_is_armed() {
 /// One mutator marks already and publishes a new object, which is black. Another is only armed, and
 /// stores a new one of its own, which is white, into that.
 ///
-/// Kills: `armed-logs-half`, `slot-relaxed-store`.
+/// Kills: `armed-logs-half`.
 #[test]
 fn white_into_black() {
     model("white_into_black", || {
@@ -284,7 +331,7 @@ fn publish_by_swap() {
         let heap = Heap::new([0; OBJECTS]);
         let exchange = |heap: &Heap, object| {
             heap.init(object);
-            if let Some(old) = some(heap.slots[0].swap(word(object))) {
+            if let Some(old) = some(heap.slots[0].swap(word_of(object))) {
                 heap.read(old);
             }
         };
@@ -307,7 +354,7 @@ fn publish_by_compare_exchange() {
         let heap = Heap::new([0; OBJECTS]);
         let exchange = |heap: &Heap, object| {
             heap.init(object);
-            let exchanged = heap.slots[0].compare_exchange(word(0), word(object));
+            let exchanged = heap.slots[0].compare_exchange(word_of(0), word_of(object));
             if let Err(found) = exchanged {
                 heap.read(found.addr());
             }

@@ -143,3 +143,19 @@ unsafe impl Roots for LoggedRoots {
             .for_each(|&(object, kind)| visitor.visit(object, kind));
     }
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_up_spoils_the_wave() {
+        let logs = Logs::default();
+        let early = logs.begin_wave().unwrap();
+        assert!(logs.was_clean(early));
+        logs.give_up();
+        assert!(!logs.was_clean(early));
+        assert!(logs.take_given_up() && !logs.take_given_up());
+        assert!(logs.was_clean(early));
+    }
+}

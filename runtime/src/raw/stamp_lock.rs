@@ -305,6 +305,7 @@ mod tests {
         assert_eq!(unsafe { *guarded.pair() }, [40_000; 2]);
     }
 
+    /// Kills: `unlogged-keeps-the-stamp`.
     #[test]
     fn a_marker_reads_once_a_cycle_and_never_waits() {
         let lock = StampLock::default();
@@ -334,6 +335,7 @@ mod tests {
         );
     }
 
+    /// Kills: `stamp-before-the-trace`.
     #[test]
     fn a_trace_that_panics_has_not_traced() {
         let lock = StampLock::default();
@@ -342,6 +344,7 @@ mod tests {
         assert_eq!(lock.try_lock(KEEP), Some(UNLOGGED));
     }
 
+    /// Kills: `readers-wrap`.
     #[test]
     fn forgotten_readers_let_no_writer_in() {
         let lock = StampLock::default();
