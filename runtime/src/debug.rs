@@ -1,5 +1,6 @@
 //! Modes that make a collector's mistakes show: slow, and for tests.
 
+use crate::sync::sleep;
 use std::time::Duration;
 
 /// What a heap checks and provokes. Everything is off by default; set through
@@ -32,7 +33,7 @@ impl Debug {
 
     pub(crate) fn delay(&self) {
         if !self.handshake_delay.is_zero() {
-            std::thread::sleep(self.handshake_delay);
+            sleep(self.handshake_delay);
         }
     }
 }

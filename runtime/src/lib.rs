@@ -7,6 +7,7 @@ extern crate self as runtime;
 // What a program holds.
 mod cell;
 mod cx;
+mod external;
 mod gc;
 mod heap;
 mod locked;
@@ -35,6 +36,8 @@ mod sync;
 mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
+#[cfg(all(test, heapwright_loom))]
+mod models_barrier;
 
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use beside::Beside;
@@ -44,6 +47,7 @@ pub use crew::Crew;
 pub use cx::{Cx, Exhausted};
 pub use cycle::{CollectError, Session, Stopped};
 pub use debug::Debug;
+pub use external::External;
 pub use gc::Gc;
 pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
 pub use heap::{Builder, Heap, Mutator, Runtime};

@@ -62,7 +62,12 @@ enum Task {
     /// Run every check that a change must pass
     Ci,
     /// Run the benches beside rivals, or the one named
-    Bench { name: Option<String> },
+    Bench {
+        name: Option<String>,
+        /// Passed to the bench: mostly words that a row's name must have
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,7 +93,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
         Task::Ci => ci::run(&workspace)?,
-        Task::Bench { name } => tasks::bench(&workspace, name.as_deref())?,
+        Task::Bench { name, args } => tasks::bench(&workspace, name.as_deref(), &args)?,
     };
     println!("ok: {note}");
     Ok(ExitCode::SUCCESS)
