@@ -15,7 +15,8 @@ use crate::raw::phase::Phase;
 use crate::{
     Builder, Cx, Debug, Gc, GcCell, Heap, Locked, Mutator, OnTheFly, Root, RwLocked, Trace, Weak,
 };
-use brakes::{Gate, Laggard, wait_until, wait_until_asked};
+use brakes::{Gate, Laggard, Trap, wait_until, wait_until_asked};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// What must not get lost.
@@ -31,6 +32,7 @@ struct Dam<'gc> {
     cell: GcCell<'gc, Leaf>,
     list: Locked<Vec<Gc<'gc, Leaf>>>,
     shelf: RwLocked<Vec<Gc<'gc, Leaf>>>,
+    trapped: Locked<(Trap, Option<Gc<'gc, Leaf>>)>,
 }
 
 /// When the marker stands at the dam's gate it has read this object's cell, and never will again.
@@ -65,6 +67,7 @@ fn black_and_dam(mutator: &mut Mutator, gate: &Gate) -> BlackRoot {
             cell: GcCell::new(Some(leaf(cx))),
             list: Locked::new(vec![leaf(cx)]),
             shelf: RwLocked::new(vec![leaf(cx)]),
+            trapped: Locked::new((Trap::default(), Some(leaf(cx)))),
         });
         let black = Black {
             cell: GcCell::empty(),
@@ -214,6 +217,42 @@ fn what_lies_behind_a_leaked_guard_is_marked() {
         let weak = *black.get(cx).weak.lock(cx);
         let leaf = weak.and_then(|weak| weak.upgrade(cx));
         assert_eq!(leaf.expect("the leaf is in the list").number, 7);
+    });
+}
+
+/// A mutator takes a lock, and its `trace`, which is to log the data, panics; but a marker has
+/// come by meanwhile, and trusted the lock's stamp. So nobody knows what the data holds.
+#[test]
+fn a_cycle_ends_in_vain_if_what_a_lock_holds_is_not_known() {
+    let heap = heap(Duration::ZERO);
+    let gate = Gate::default();
+    let mut mutator = heap.mutator();
+    let black = black_and_dam(&mut mutator, &gate);
+    let (opened, asking, state) = (gate.clone(), heap.clone(), mutator.state.clone());
+    mutator.enter(|cx| {
+        let dam = black.get(cx).dam;
+        dam.trapped.lock(cx).0.set(move || {
+            opened.open();
+            // The marker is done, and asks for the last time.
+            wait_until_asked(&asking, &state);
+            resume_unwind(Box::new("planned"));
+        });
+    });
+    std::thread::scope(|scope| {
+        let cycle = scope.spawn(|| heap.collect());
+        gate.wait_for_marker();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            mutator.enter(|cx| {
+                drop(black.get(cx).dam.trapped.lock(cx));
+            });
+        }));
+        assert!(panicked.is_err());
+        assert!(cycle.join().unwrap().is_err(), "the cycle cannot know");
+    });
+    heap.collect().unwrap();
+    mutator.enter(|cx| {
+        let leaf = black.get(cx).dam.trapped.lock(cx).1.expect("a leaf");
+        assert_eq!(leaf.number, 7, "a reachable object was freed");
     });
 }
 
