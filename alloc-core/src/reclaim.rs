@@ -146,8 +146,9 @@ impl<S: PageSource> Heap<S> {
                 .become_marks(self.marks(), word, words as usize);
             let freed_objects = self.spans().live(span) - live;
             self.spans().set_live(span, live);
+            let slot_bytes = self.slot_bytes(span);
             total.freed_objects += freed_objects;
-            total.freed_bytes += freed_objects as usize * self.slot_bytes(span);
+            total.freed_bytes += freed_objects as usize * slot_bytes;
             total.empty |= u64::from(live == 0) << place;
         }
         total

@@ -128,7 +128,12 @@ fn nothing_is_hidden_between_two_phases() {
     }
 }
 
-fn hide_between(pair: (Phase, Phase), take: Take, put: Put) -> Option<()> {
+/// Runs `act` on a full set of places, and on an empty one that was just made, between two phases;
+/// then looks for the leaf that it put there.
+fn move_between(
+    pair: (Phase, Phase),
+    act: impl FnOnce(&mut Mutator, &mut Laggard, PlacesRoot, PlacesRoot),
+) -> Option<()> {
     let kept = std::sync::Mutex::new(None);
     let set_up = |mutator: &mut Mutator| {
         let from = places(mutator);
@@ -138,10 +143,7 @@ fn hide_between(pair: (Phase, Phase), take: Take, put: Put) -> Option<()> {
     let mut mutator = in_two_phases(pair, set_up, |mutator, from, laggard| {
         let into = places(mutator);
         *kept.lock().unwrap() = Some((from.clone(), into.clone()));
-        laggard.run(move |cx| {
-            let leaf = take(cx, &from.get(cx));
-            put(cx, &into.get(cx), leaf);
-        });
+        act(mutator, laggard, from, into);
     })?;
     let kept = kept.into_inner().unwrap();
     mutator.enter(|cx| {
@@ -150,6 +152,50 @@ fn hide_between(pair: (Phase, Phase), take: Take, put: Put) -> Option<()> {
         assert_eq!(number, 7, "{pair:?}: a reachable object was freed");
     });
     Some(())
+}
+
+fn hide_between(pair: (Phase, Phase), take: Take, put: Put) -> Option<()> {
+    move_between(pair, |_, laggard, from, into| {
+        laggard.run(move |cx| {
+            let leaf = take(cx, &from.get(cx));
+            put(cx, &into.get(cx), leaf);
+        });
+    })
+}
+
+/// Whatever a mutator that is behind takes away, which the other has just seen and keeps in what
+/// it has just made.
+#[test]
+fn nothing_is_taken_away_between_two_phases() {
+    for pair in PAIRS {
+        for (look, take) in LOOKS.into_iter().zip(TAKES) {
+            for put in PUTS {
+                surely(|| take_away_between(pair, look, take, put));
+            }
+        }
+    }
+}
+
+/// Sees what a [`Take`] of the same place in the table would take.
+const LOOKS: [Take; 4] = [
+    |_, from| from.cell.get().expect("a leaf"),
+    |cx, from| from.list.lock(cx)[0],
+    |cx, from| from.shelf.read(cx)[0],
+    |cx, from| {
+        let weak = *from.weak.lock(cx);
+        weak.and_then(|weak| weak.upgrade(cx)).expect("a leaf")
+    },
+];
+
+fn take_away_between(pair: (Phase, Phase), look: Take, take: Take, put: Put) -> Option<()> {
+    move_between(pair, |mutator, laggard, from, into| {
+        mutator.enter(|cx| {
+            let leaf = look(cx, &from.get(cx));
+            let from = from.clone();
+            laggard.run(move |cx| _ = take(cx, &from.get(cx)));
+            put(cx, &into.get(cx), leaf);
+        });
+    })
 }
 
 /// A root that is dropped after its target went into a black object, before roots are scanned:
