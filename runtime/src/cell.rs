@@ -91,6 +91,43 @@ impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
     }
 }
 
+impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
+    /// Stores into each cell of `to` what the cell of `from` at the same place holds. The two may
+    /// overlap: it is as if all were read before any is stored. Another thread may see some stored
+    /// and others not.
+    ///
+    /// ```
+    /// use runtime::{Gc, GcCell, Heap};
+    ///
+    /// let mut mutator = Heap::new()?.mutator();
+    /// mutator.enter(|cx| {
+    ///     let cells = (0..4_u32).map(|n| GcCell::new(Some(cx.alloc(n))));
+    ///     let cells: Gc<'_, [GcCell<'_, u32>]> = cx.alloc_slice(cells);
+    ///     GcCell::copy(cx, &cells[..3], &cells[1..]);
+    ///     let numbers = cells.iter().map(|cell| *cell.get().unwrap());
+    ///     assert_eq!(numbers.collect::<Vec<_>>(), [0, 0, 1, 2]);
+    /// });
+    /// # Ok::<(), runtime::ReserveError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many cells in `to` as in `from`; nothing is stored then.
+    pub fn copy<C: Collector>(cx: &Cx<'gc, C>, from: &[Self], to: &[Self]) {
+        assert_eq!(
+            from.len(),
+            to.len(),
+            "cells are copied from a slice to one of another length"
+        );
+        let pairs = from.iter().zip(to);
+        if from.as_ptr() < to.as_ptr() {
+            pairs.rev().for_each(|(from, to)| to.set(cx, from.get()));
+        } else {
+            pairs.for_each(|(from, to)| to.set(cx, from.get()));
+        }
+    }
+}
+
 /// Tells the collector of a store; see [`crate::raw::Inside::log_store`].
 #[inline(always)]
 fn log_store<'gc, C: Collector, T: ?Sized + Managed>(

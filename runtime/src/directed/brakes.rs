@@ -102,7 +102,7 @@ pub(super) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 #[track_caller]
 pub(super) fn wait_until_asked(heap: &Heap, state: &State<Local>) {
     let world = &heap.shared.core.world;
-    wait_until("the collector asks", || !world.is_current(state));
+    wait_until("the collector asks", || !world.may_pass(state));
 }
 
 /// What a laggard is told to do.

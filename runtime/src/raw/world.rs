@@ -189,7 +189,7 @@ impl<L> World<L> {
 
     /// Whether there is nothing to acknowledge or to wait for.
     #[inline(always)]
-    fn may_pass(&self, state: &State<L>) -> bool {
+    pub(crate) fn may_pass(&self, state: &State<L>) -> bool {
         // Acquire: pairs with the Release in `resume`; who finds STOP gone sees what the stopper
         // did to its local. The fence orders the load behind the store of `inside`.
         let attention = self.attention.load(Ordering::Acquire) & !COLLECT;
