@@ -33,6 +33,8 @@ struct Dam<'gc> {
     list: Locked<Vec<Gc<'gc, Leaf>>>,
     shelf: RwLocked<Vec<Gc<'gc, Leaf>>>,
     trapped: Locked<(Trap, Option<Gc<'gc, Leaf>>)>,
+    /// A lock inside of what a lock guards.
+    nest: Locked<(Locked<Vec<Gc<'gc, Leaf>>>, u8)>,
 }
 
 /// When the marker stands at the dam's gate it has read this object's cell, and never will again.
@@ -68,6 +70,7 @@ fn black_and_dam(mutator: &mut Mutator, gate: &Gate) -> BlackRoot {
             list: Locked::new(vec![leaf(cx)]),
             shelf: RwLocked::new(vec![leaf(cx)]),
             trapped: Locked::new((Trap::default(), Some(leaf(cx)))),
+            nest: Locked::new((Locked::new(vec![leaf(cx)]), 0)),
         });
         let black = Black {
             cell: GcCell::empty(),
@@ -362,4 +365,28 @@ fn a_closure_is_not_led_through_arming() {
         });
     });
     assert_kept(&mut mutator, &black);
+}
+
+/// A guard was leaked of a lock that lies inside of what another lock guards: the outer one can be
+/// taken and logged all the same.
+#[test]
+fn what_holds_a_leaked_guard_can_be_locked_and_logged() {
+    let heap = heap(Duration::ZERO);
+    let gate = Gate::default();
+    let mut mutator = heap.mutator();
+    let black = black_and_dam(&mut mutator, &gate);
+    mutator.enter(|cx| {
+        let dam = black.get(cx).dam;
+        std::mem::forget(dam.nest.lock(cx).0.lock(cx));
+    });
+    std::thread::scope(|scope| {
+        let cycle = scope.spawn(|| heap.collect());
+        gate.wait_for_marker();
+        let locked = catch_unwind(AssertUnwindSafe(|| {
+            mutator.enter(|cx| black.get(cx).dam.nest.lock(cx).1 += 1);
+        }));
+        gate.open();
+        assert!(cycle.join().unwrap().is_ok());
+        assert!(locked.is_ok());
+    });
 }

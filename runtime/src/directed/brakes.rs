@@ -76,7 +76,7 @@ unsafe impl Trace for Trap {
     const NEEDS_TRACE: bool = true;
 
     fn trace<V: Visitor>(&self, _visitor: &mut V) {
-        if current() == Task::None {
+        if current() == Task::Logging {
             let happens = self.0.lock().unwrap().take();
             happens.into_iter().for_each(|happens| happens());
         }

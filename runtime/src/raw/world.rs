@@ -379,13 +379,6 @@ impl<L> World<L> {
         self.attention.load(Ordering::Relaxed) & COLLECT != 0
     }
 
-    /// Whether the mutator has acknowledged what is asked of it, as far as one look tells.
-    #[cfg(all(test, not(heapwright_loom)))]
-    pub(crate) fn is_current(&self, state: &State<L>) -> bool {
-        // Acquire, both: as in `may_pass`.
-        asked(self.attention.load(Ordering::Acquire)) == state.acked.load(Ordering::Acquire)
-    }
-
     /// Whether the world is being stopped, as far as one look tells.
     pub(crate) fn must_wait(&self) -> bool {
         // Relaxed: a hint; `enter` decides.
