@@ -210,7 +210,7 @@ impl<'gc, C: Collector> Cx<'gc, C> {
 
     /// Counts so many bytes as owned by an object, outside of the heap; to be kept in that object.
     pub fn external(&self, bytes: usize) -> External {
-        External::new(&self.inside().shared.core.account.external_bytes, bytes)
+        self.inside().external(bytes)
     }
 
     /// Lets a cycle that marks go on while this closure runs for long. Allocating does so by

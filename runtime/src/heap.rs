@@ -118,11 +118,12 @@ impl<C: Collector> Runtime<C> {
     /// begin earlier and free memory goes back sooner as it comes near. It is soft: where keeping
     /// it would take more than half of the processors it is exceeded. At any time, from any thread.
     ///
-    /// What must never be exceeded is [`Builder::limit_bytes`].
+    /// What must never be exceeded is [`Builder::limit_bytes`], which is such a limit as well.
     pub fn set_memory_limit(&self, limit_bytes: Option<usize>) {
-        self.shared
-            .core
-            .set_pacing(|settings| settings.limit_bytes = limit_bytes);
+        let core = &self.shared.core;
+        let limits = limit_bytes.into_iter().chain(core.hard_limit_bytes);
+        let limit_bytes = limits.min();
+        core.set_pacing(|settings| settings.limit_bytes = limit_bytes);
     }
 
     /// Gives all free memory back to the operating system, now; returns how many bytes.
@@ -200,7 +201,9 @@ impl<C: Collector> Builder<C> {
         self
     }
 
-    /// Bytes of pages that may be in use at once; an allocation beyond fails as a value.
+    /// Bytes of pages that may be in use at once; an allocation beyond fails as a value. Cycles
+    /// begin early enough to stay below, as far as the program leaves the collector time:
+    /// [collect](Mutator::collect) and try again.
     pub fn limit_bytes(mut self, bytes: usize) -> Self {
         self.limit_bytes = Some(bytes);
         self
@@ -247,6 +250,7 @@ impl<C: Collector> Builder<C> {
         };
         let settings = Settings {
             policy,
+            hard_limit_bytes: self.limit_bytes,
             is_beside: C::BARRIER != Barrier::None,
             fences,
             debug: self.debug,

@@ -4,8 +4,8 @@
 //! `pause-not-noted` are killed here.
 
 use runtime::{
-    Builder, Census, Collector, Gc, Heap, Mutator, NoGc, Reason, Root, Runtime, StopTheWorld,
-    Trace, pacer,
+    Builder, Census, Collector, External, Gc, Heap, Mutator, NoGc, Reason, Root, Runtime,
+    StopTheWorld, Trace, pacer,
 };
 use std::time::Duration;
 
@@ -241,6 +241,66 @@ fn pauses_and_waits_are_noted() {
     mutator.collect().unwrap();
     let stats = heap.stats();
     assert!(stats.wait_max > Duration::ZERO && stats.pause_total > total);
+}
+
+/// A limit makes cycles come before it, whatever the percentage says: soft, and hard.
+#[test]
+fn a_limit_moves_the_goal() {
+    const LIMIT_BYTES: usize = 32 << 20;
+    let builder = Runtime::<StopTheWorld>::builder().gc_percent(100_000);
+    let heap = builder.limit_bytes(LIMIT_BYTES).build().unwrap();
+    let mut mutator = heap.mutator();
+    let _kept = fill(&mut mutator, 20_000, 20_000);
+    for _ in 0..200 {
+        // 240 MB in all: it would panic at the limit.
+        fill(&mut mutator, 25_000, 0);
+    }
+    let stats = heap.stats();
+    assert!(
+        stats.cycles >= 6 && stats.goal_bytes < LIMIT_BYTES,
+        "{stats:?}"
+    );
+    mutator.collect().unwrap();
+    let goal_bytes = heap.stats().goal_bytes;
+    heap.set_memory_limit(Some(12 << 20));
+    assert!(heap.stats().goal_bytes < goal_bytes.min(12 << 20));
+    heap.set_memory_limit(None);
+    assert_eq!(
+        heap.stats().goal_bytes,
+        goal_bytes,
+        "the hard limit still holds"
+    );
+}
+
+/// What objects own outside of the heap counts as heap.
+#[test]
+fn external_bytes_count() {
+    #[derive(Trace)]
+    struct Buffer {
+        external: External,
+    }
+    let heap = Runtime::<StopTheWorld>::builder().build().unwrap();
+    let mut mutator = heap.mutator();
+    for _ in 0..1_000 {
+        mutator.enter(|cx| {
+            _ = cx.alloc(Buffer {
+                external: cx.external(1 << 20),
+            })
+        });
+    }
+    let stats = heap.stats();
+    assert!(
+        stats.cycles >= 8,
+        "{} cycles for a GiB outside",
+        stats.cycles
+    );
+    assert!(
+        stats.external_bytes <= 256 << 20,
+        "{} bytes",
+        stats.external_bytes
+    );
+    mutator.collect().unwrap();
+    assert_eq!(heap.stats().external_bytes, 0);
 }
 
 #[test]

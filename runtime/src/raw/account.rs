@@ -252,6 +252,7 @@ impl Account {
                 plan.assist_from_bytes(),
             )
         } else {
+            let survived_bytes = survived_bytes.saturating_add(self.external_bytes());
             let goal = pace.goal_without_plan(survived_bytes, in_use_bytes);
             (goal, goal, usize::MAX)
         };

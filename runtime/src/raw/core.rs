@@ -75,6 +75,8 @@ pub(crate) struct Core {
     /// The generation that mutators allocate with, as of the last handshake.
     generation: AtomicU32,
     pub(crate) debug: Debug,
+    /// Bytes of pages that may be in use at once.
+    pub(crate) hard_limit_bytes: Option<usize>,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
     pub(crate) account: Account,
     debt: Mutex<Option<Owed>>,
@@ -87,6 +89,7 @@ pub(crate) struct Core {
 /// How a heap is set up.
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
+    pub(crate) hard_limit_bytes: Option<usize>,
     /// Marking marks beside the mutators.
     pub(crate) is_beside: bool,
     pub(crate) fences: Fences,
@@ -115,13 +118,14 @@ impl Core {
             generation: AtomicU32::new(sweeper.generation()),
             sweeper,
             debug: settings.debug,
+            hard_limit_bytes: settings.hard_limit_bytes,
             extra_roots: Mutex::default(),
             account: Account::new(settings.policy, settings.is_beside),
             debt: Mutex::default(),
             scavenger: Mutex::default(),
             unreported: Mutex::default(),
         };
-        core.repace();
+        core.set_pacing(|pacing| pacing.limit_bytes = core.hard_limit_bytes);
         core
     }
 

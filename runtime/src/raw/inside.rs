@@ -1,6 +1,7 @@
 //! Inside a closure: where references may be held and objects allocated.
 
 use crate::collector::{Barrier, Collector};
+use crate::external::External;
 use crate::heap::Mutator;
 use crate::raw::barrier;
 use crate::raw::core::{Local, RootSource};
@@ -214,6 +215,16 @@ impl<'m, C: Collector> Inside<'m, C> {
                 true
             }
         }
+    }
+
+    /// Counts bytes outside of the heap, as allocation counts those inside.
+    pub(crate) fn external(&self, bytes: usize) -> External {
+        let core = &*self.shared.core;
+        let external = External::new(&core.account.external_bytes, bytes);
+        if core.account.is_due() {
+            self.shared.want_cycle();
+        }
+        external
     }
 
     /// Lists a weak cell that was just made.
