@@ -15,7 +15,8 @@ use crate::raw::phase::Phase;
 use crate::{
     Builder, Cx, Debug, Gc, GcCell, Heap, Locked, Mutator, OnTheFly, Root, RwLocked, Trace, Weak,
 };
-use brakes::{Gate, Laggard, wait_until, wait_until_asked};
+use brakes::{Gate, Laggard, Trap, wait_until, wait_until_asked};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// What must not get lost.
@@ -31,6 +32,9 @@ struct Dam<'gc> {
     cell: GcCell<'gc, Leaf>,
     list: Locked<Vec<Gc<'gc, Leaf>>>,
     shelf: RwLocked<Vec<Gc<'gc, Leaf>>>,
+    trapped: Locked<(Trap, Option<Gc<'gc, Leaf>>)>,
+    /// A lock inside of what a lock guards.
+    nest: Locked<(Locked<Vec<Gc<'gc, Leaf>>>, u8)>,
 }
 
 /// When the marker stands at the dam's gate it has read this object's cell, and never will again.
@@ -65,6 +69,8 @@ fn black_and_dam(mutator: &mut Mutator, gate: &Gate) -> BlackRoot {
             cell: GcCell::new(Some(leaf(cx))),
             list: Locked::new(vec![leaf(cx)]),
             shelf: RwLocked::new(vec![leaf(cx)]),
+            trapped: Locked::new((Trap::default(), Some(leaf(cx)))),
+            nest: Locked::new((Locked::new(vec![leaf(cx)]), 0)),
         });
         let black = Black {
             cell: GcCell::empty(),
@@ -217,6 +223,42 @@ fn what_lies_behind_a_leaked_guard_is_marked() {
     });
 }
 
+/// A mutator takes a lock, and its `trace`, which is to log the data, panics; but a marker has
+/// come by meanwhile, and trusted the lock's stamp. So nobody knows what the data holds.
+#[test]
+fn a_cycle_ends_in_vain_if_what_a_lock_holds_is_not_known() {
+    let heap = heap(Duration::ZERO);
+    let gate = Gate::default();
+    let mut mutator = heap.mutator();
+    let black = black_and_dam(&mut mutator, &gate);
+    let (opened, asking, state) = (gate.clone(), heap.clone(), mutator.state.clone());
+    mutator.enter(|cx| {
+        let dam = black.get(cx).dam;
+        dam.trapped.lock(cx).0.set(move || {
+            opened.open();
+            // The marker is done, and asks for the last time.
+            wait_until_asked(&asking, &state);
+            resume_unwind(Box::new("planned"));
+        });
+    });
+    std::thread::scope(|scope| {
+        let cycle = scope.spawn(|| heap.collect());
+        gate.wait_for_marker();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            mutator.enter(|cx| {
+                drop(black.get(cx).dam.trapped.lock(cx));
+            });
+        }));
+        assert!(panicked.is_err());
+        assert!(cycle.join().unwrap().is_err(), "the cycle cannot know");
+    });
+    heap.collect().unwrap();
+    mutator.enter(|cx| {
+        let leaf = black.get(cx).dam.trapped.lock(cx).1.expect("a leaf");
+        assert_eq!(leaf.number, 7, "a reachable object was freed");
+    });
+}
+
 /// The mutator's log is what the last wave is for: it is private until then.
 #[test]
 fn what_is_in_a_log_when_the_queues_are_empty_is_marked() {
@@ -323,4 +365,28 @@ fn a_closure_is_not_led_through_arming() {
         });
     });
     assert_kept(&mut mutator, &black);
+}
+
+/// A guard was leaked of a lock that lies inside of what another lock guards: the outer one can be
+/// taken and logged all the same.
+#[test]
+fn what_holds_a_leaked_guard_can_be_locked_and_logged() {
+    let heap = heap(Duration::ZERO);
+    let gate = Gate::default();
+    let mut mutator = heap.mutator();
+    let black = black_and_dam(&mut mutator, &gate);
+    mutator.enter(|cx| {
+        let dam = black.get(cx).dam;
+        std::mem::forget(dam.nest.lock(cx).0.lock(cx));
+    });
+    std::thread::scope(|scope| {
+        let cycle = scope.spawn(|| heap.collect());
+        gate.wait_for_marker();
+        let locked = catch_unwind(AssertUnwindSafe(|| {
+            mutator.enter(|cx| black.get(cx).dam.nest.lock(cx).1 += 1);
+        }));
+        gate.open();
+        assert!(cycle.join().unwrap().is_ok());
+        assert!(locked.is_ok());
+    });
 }

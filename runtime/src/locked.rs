@@ -8,7 +8,8 @@
 //! [`crate::raw::stamp_lock`].
 //!
 //! `trace` is a safe method and may be called by anyone at any time: whoever is no marker takes
-//! the lock.
+//! the lock. (A writer that logs comes to the locks inside of what it has locked, and passes those
+//! whose guard was leaked: nobody else can hold one.)
 
 use crate::collector::Collector;
 use crate::cx::Cx;
@@ -129,6 +130,17 @@ impl<T: Trace> Data<T> {
                 // SAFETY: as a reader, or behind a leaked guard (`StampLock::trace`).
                 unsafe { self.get() }.trace(visitor);
             }),
+            Task::Logging if !self.lock.try_lock_shared() => {
+                // SAFETY: this data is part of other data, of which a writer has the lock: who
+                // reaches it goes through that lock, so the guard that is in the way was leaked,
+                // and nobody writes.
+                unsafe { self.get() }.trace(visitor);
+            }
+            Task::Logging => {
+                let _reader = Reader { data: self };
+                // SAFETY: locked.
+                unsafe { self.get() }.trace(visitor);
+            }
             Task::None | Task::DropGlue => {
                 assert!(
                     self.lock.try_lock_shared(),
@@ -163,7 +175,8 @@ impl<T: Trace> Writer<'_, T> {
     fn log(&self, sink: &dyn LogSink) {
         let mut entries = Vec::new();
         // SAFETY: the writer holds the lock.
-        unsafe { self.data.get() }.trace(&mut Collecting(&mut entries));
+        let data = unsafe { self.data.get() };
+        task::during(Task::Logging, || data.trace(&mut Collecting(&mut entries)));
         sink.log_all(entries);
     }
 

@@ -186,7 +186,7 @@ fn cycles_of<C: Collector>(collector: C, collect_at_polls: bool) -> u64 {
     let mut mutator = heap.mutator();
     let begun = Instant::now();
     let is_hopeful = collect_at_polls && C::COLLECTS;
-    let patience = Duration::from_secs(if is_hopeful { 20 } else { 0 });
+    let patience = Duration::from_secs(if is_hopeful { 5 } else { 0 });
     for round in 0.. {
         mutator.enter(|cx| (0..2_000_u64).for_each(|n| _ = cx.alloc([n; 8])));
         let cycles = heap.stats().cycles;

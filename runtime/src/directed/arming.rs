@@ -9,12 +9,8 @@ use std::time::Duration;
 
 /// So long the collector waits before each handshake: a laggard's edge is over by then.
 const DELAY: Duration = Duration::from_millis(3);
-/// How far the laggard is, and the other one then.
-const PAIRS: [(Phase, Phase); 3] = [
-    (Phase::Idle, Phase::Arming),
-    (Phase::Arming, Phase::Armed),
-    (Phase::Armed, Phase::Marking),
-];
+/// How far the laggard is; the other one is a phase ahead.
+const BEHIND: [Phase; 3] = [Phase::Idle, Phase::Arming, Phase::Armed];
 
 /// A place of each kind.
 #[derive(Trace)]
@@ -79,12 +75,13 @@ fn found<'gc>(cx: &Cx<'gc>, places: &Places<'gc>) -> Gc<'gc, Leaf> {
     cell.or(list).or(shelf).expect("a leaf was put there")
 }
 
-/// Runs a cycle in which the laggard does `hide` in the first phase of the pair, while another
-/// mutator, which did `prepare` just before, is in the second. False if the two did not come about.
+/// Runs a cycle that is kept at the end of one phase by a laggard, which is in a closure of that
+/// phase, and calls `act` with a mutator that goes on to the next. `None` if the laggard missed
+/// the phase.
 fn in_two_phases<P: Send>(
-    pair: (Phase, Phase),
+    behind: Phase,
     set_up: impl FnOnce(&mut Mutator) -> P,
-    prepare: impl FnOnce(&mut Mutator, P, &mut Laggard),
+    act: impl FnOnce(&mut Mutator, P, &mut Laggard),
 ) -> Option<Mutator> {
     let heap = heap(DELAY);
     let mut mutator = heap.mutator();
@@ -93,7 +90,7 @@ fn in_two_phases<P: Send>(
     std::thread::scope(|scope| {
         scope.spawn(|| heap.collect().unwrap());
         wait_until_asked(&heap, &laggard.state);
-        while laggard.phase != pair.0 {
+        while laggard.phase != behind {
             laggard.step();
             wait_until_asked(&heap, &laggard.state);
             if laggard.phase == Phase::Marking {
@@ -102,9 +99,8 @@ fn in_two_phases<P: Send>(
                 return None;
             }
         }
-        let phase = mutator.enter(|cx| cx.inside().phase());
-        assert_eq!(phase, pair.1);
-        prepare(&mut mutator, prepared, &mut laggard);
+        // The other one is a phase ahead from its next closure on, and cannot be further.
+        act(&mut mutator, prepared, &mut laggard);
         drop(laggard);
         Some(())
     })?;
@@ -119,37 +115,83 @@ fn surely<R>(attempt: impl Fn() -> Option<R>) -> R {
 /// Whatever a mutator that is behind hides, wherever it was, in what another one has just made.
 #[test]
 fn nothing_is_hidden_between_two_phases() {
-    for pair in PAIRS {
+    for behind in BEHIND {
         for take in TAKES {
             for put in PUTS {
-                surely(|| hide_between(pair, take, put));
+                surely(|| hide_between(behind, take, put));
             }
         }
     }
 }
 
-fn hide_between(pair: (Phase, Phase), take: Take, put: Put) -> Option<()> {
+/// Runs `act` on a full set of places, and on an empty one that was just made, between two phases;
+/// then looks for the leaf that it put there.
+fn move_between(
+    behind: Phase,
+    act: impl FnOnce(&mut Mutator, &mut Laggard, PlacesRoot, PlacesRoot),
+) -> Option<()> {
     let kept = std::sync::Mutex::new(None);
     let set_up = |mutator: &mut Mutator| {
         let from = places(mutator);
         mutator.enter(|cx| fill(cx, &from));
         from
     };
-    let mut mutator = in_two_phases(pair, set_up, |mutator, from, laggard| {
+    let mut mutator = in_two_phases(behind, set_up, |mutator, from, laggard| {
         let into = places(mutator);
         *kept.lock().unwrap() = Some((from.clone(), into.clone()));
-        laggard.run(move |cx| {
-            let leaf = take(cx, &from.get(cx));
-            put(cx, &into.get(cx), leaf);
-        });
+        act(mutator, laggard, from, into);
     })?;
     let kept = kept.into_inner().unwrap();
     mutator.enter(|cx| {
         let (_, into) = kept.as_ref().expect("prepared");
         let number = found(cx, &into.get(cx)).number;
-        assert_eq!(number, 7, "{pair:?}: a reachable object was freed");
+        assert_eq!(number, 7, "{behind:?}: a reachable object was freed");
     });
     Some(())
+}
+
+fn hide_between(behind: Phase, take: Take, put: Put) -> Option<()> {
+    move_between(behind, |_, laggard, from, into| {
+        laggard.run(move |cx| {
+            let leaf = take(cx, &from.get(cx));
+            put(cx, &into.get(cx), leaf);
+        });
+    })
+}
+
+/// Whatever a mutator that is behind takes away, which the other has just seen and keeps in what
+/// it has just made.
+#[test]
+fn nothing_is_taken_away_between_two_phases() {
+    for behind in BEHIND {
+        for (look, take) in LOOKS.into_iter().zip(TAKES) {
+            for put in PUTS {
+                surely(|| take_away_between(behind, look, take, put));
+            }
+        }
+    }
+}
+
+/// Sees what a [`Take`] of the same place in the table would take.
+const LOOKS: [Take; 4] = [
+    |_, from| from.cell.get().expect("a leaf"),
+    |cx, from| from.list.lock(cx)[0],
+    |cx, from| from.shelf.read(cx)[0],
+    |cx, from| {
+        let weak = *from.weak.lock(cx);
+        weak.and_then(|weak| weak.upgrade(cx)).expect("a leaf")
+    },
+];
+
+fn take_away_between(behind: Phase, look: Take, take: Take, put: Put) -> Option<()> {
+    move_between(behind, |mutator, laggard, from, into| {
+        mutator.enter(|cx| {
+            let leaf = look(cx, &from.get(cx));
+            let from = from.clone();
+            laggard.run(move |cx| _ = take(cx, &from.get(cx)));
+            put(cx, &into.get(cx), leaf);
+        });
+    })
 }
 
 /// A root that is dropped after its target went into a black object, before roots are scanned:
@@ -164,7 +206,7 @@ fn the_target_of_a_root_that_is_dropped_is_marked() {
 fn drop_root(elsewhere: bool) -> Option<()> {
     let kept = std::sync::Mutex::new(None);
     let set_up = |mutator: &mut Mutator| mutator.enter(|cx| cx.root(leaf(cx)));
-    let mut mutator = in_two_phases(PAIRS[2], set_up, |mutator, root, _| {
+    let mut mutator = in_two_phases(Phase::Armed, set_up, |mutator, root, _| {
         let into = places(mutator);
         mutator.enter(|cx| into.get(cx).cell.set(cx, Some(root.get(cx))));
         *kept.lock().unwrap() = Some(into);

@@ -2,6 +2,7 @@
 
 use crate::raw::core::Local;
 use crate::raw::phase::Phase;
+use crate::raw::task::{Task, current};
 use crate::raw::world::State;
 use crate::{Cx, Heap, Rebrand, Trace, Visitor};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -57,6 +58,33 @@ unsafe impl Trace for Gate {
 
 // SAFETY: no brand.
 unsafe impl Rebrand for Gate {
+    type With<'to> = Self;
+}
+
+/// What happens when a mutator traces this field, once.
+#[derive(Default)]
+pub(super) struct Trap(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Trap {
+    pub(super) fn set(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.0.lock().unwrap() = Some(Box::new(happens));
+    }
+}
+
+// SAFETY: holds no reference.
+unsafe impl Trace for Trap {
+    const NEEDS_TRACE: bool = true;
+
+    fn trace<V: Visitor>(&self, _visitor: &mut V) {
+        if current() == Task::Logging {
+            let happens = self.0.lock().unwrap().take();
+            happens.into_iter().for_each(|happens| happens());
+        }
+    }
+}
+
+// SAFETY: no brand.
+unsafe impl Rebrand for Trap {
     type With<'to> = Self;
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Task {
     None,
     /// A collector calls `trace`: in a stopped world, or in that cycle, beside the mutators.
     Marking { cycle: u64 },
+    /// A mutator calls `trace` of what it has locked, to log it.
+    Logging,
     /// A sweeper calls drop glue.
     DropGlue,
 }
