@@ -189,11 +189,15 @@ impl<T> Locked<T> {
 }
 
 impl<T: Trace> Locked<T> {
-    /// Waits for the lock. The guard cannot leave the closure.
+    /// Waits for the lock. The guard cannot leave the closure. The brand of the data is that of the
+    /// context: another heap's would log to the wrong heap.
     ///
     /// A thread that asks twice waits for itself. The first guard in a cycle, while a collector
     /// marks, takes time in proportion to the references in the data.
-    pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
+    pub fn lock<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> LockedGuard<'a, T>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         let lock = &self.inner.lock;
         match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
             Some(writer) => LockedGuard { writer },
@@ -202,7 +206,13 @@ impl<T: Trace> Locked<T> {
     }
 
     /// The lock if nobody has it.
-    pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
+    pub fn try_lock<'a, 'gc, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'gc, C>,
+    ) -> Option<LockedGuard<'a, T>>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         let lock = &self.inner.lock;
         let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
         Some(LockedGuard { writer })
@@ -294,7 +304,10 @@ impl<T: Trace> RwLocked<T> {
     /// Waits until nobody reads or writes. The guard cannot leave the closure.
     ///
     /// As [`Locked::lock`] otherwise.
-    pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
+    pub fn write<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> WriteGuard<'a, T>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         let lock = &self.inner.lock;
         match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
             Some(writer) => WriteGuard { writer },
@@ -303,7 +316,13 @@ impl<T: Trace> RwLocked<T> {
     }
 
     /// The right to write, if nobody reads or writes.
-    pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
+    pub fn try_write<'a, 'gc, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'gc, C>,
+    ) -> Option<WriteGuard<'a, T>>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         let lock = &self.inner.lock;
         let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
         Some(WriteGuard { writer })
