@@ -239,7 +239,7 @@ fn drop_glue_runs_between_closures() {
     impl Drop for Loud {
         fn drop(&mut self) {
             self.0.set(self.0.get() + 1);
-            assert!(self.0.get() % 1_000 != 0, "planned");
+            assert!(!self.0.get().is_multiple_of(1_000), "planned");
         }
     }
     let mut heap = LocalHeap::builder().gc_percent(1).build().unwrap();
