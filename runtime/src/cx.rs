@@ -9,6 +9,7 @@ use crate::raw::{Inside, ObjectType, kind_of, object_at};
 use crate::repr::{Managed, SliceOf};
 use crate::root::Root;
 use crate::weak::{Weak, WeakCell, weak_info};
+use alloc_core::TypeInfo;
 use gc_mark::{Rebrand, Trace};
 use std::fmt;
 use std::marker::PhantomData;
@@ -119,35 +120,10 @@ impl<'gc, C: Collector> Cx<'gc, C> {
         T: Trace + Rebrand<With<'gc> = T> + Send + Sync,
     {
         let elements = elements.into_iter();
-        let len = elements.len();
-        let Some(bytes) = SliceOf::<T>::bytes(len) else {
-            let cause = alloc_core::Exhausted::Range {
-                asked_bytes: usize::MAX,
-                in_use_bytes: 0,
-                reserved_bytes: 0,
-            };
-            return Err(Exhausted {
-                value: elements,
-                cause,
-            });
-        };
-        // SAFETY: the bytes of this many elements; `Filling` initialises it or gives it back.
-        match unsafe { self.inside().alloc(info::<SliceOf<T>>(), bytes) } {
-            Ok(at) => {
-                let mut filling = Filling {
-                    at,
-                    len: 0,
-                    of: PhantomData,
-                };
-                elements.take(len).for_each(|element| filling.push(element));
-                // SAFETY: initialised; nothing is freed while the closure runs.
-                Ok(unsafe { Gc::from_raw(filling.done()) })
-            }
-            Err(cause) => Err(Exhausted {
-                value: elements,
-                cause,
-            }),
-        }
+        // SAFETY: `fill_slice` asks for memory as its kind needs it, and initialises it.
+        fill_slice(elements, |info, bytes| unsafe {
+            self.inside().alloc(info, bytes)
+        })
     }
 
     /// Allocates a slice of what `elements` yields.
@@ -172,14 +148,7 @@ impl<'gc, C: Collector> Cx<'gc, C> {
     ///
     /// [`Exhausted`] if there is no memory.
     pub fn try_alloc_str<'t>(&self, text: &'t str) -> Result<Gc<'gc, str>, Exhausted<&'t str>> {
-        match self.try_alloc_slice(text.bytes()) {
-            // SAFETY: a slice of the same kind, whose bytes are those of a string.
-            Ok(bytes) => Ok(unsafe { Gc::from_raw(Gc::at(bytes)) }),
-            Err(exhausted) => Err(Exhausted {
-                value: text,
-                cause: exhausted.cause,
-            }),
-        }
+        into_str(text, self.try_alloc_slice(text.bytes()))
     }
 
     /// Allocates a copy of `text`.
@@ -242,9 +211,59 @@ impl<'gc, C: Collector> Cx<'gc, C> {
     }
 }
 
+/// Has `alloc` find memory for a slice object, and fills it with what `elements` yields.
+pub(crate) fn fill_slice<'gc, T: Trace, E: ExactSizeIterator<Item = T>>(
+    elements: E,
+    alloc: impl FnOnce(&'static TypeInfo, usize) -> Result<NonNull<u8>, alloc_core::Exhausted>,
+) -> Result<Gc<'gc, [T]>, Exhausted<E>> {
+    let len = elements.len();
+    let Some(bytes) = SliceOf::<T>::bytes(len) else {
+        let cause = alloc_core::Exhausted::Range {
+            asked_bytes: usize::MAX,
+            in_use_bytes: 0,
+            reserved_bytes: 0,
+        };
+        return Err(Exhausted {
+            value: elements,
+            cause,
+        });
+    };
+    match alloc(info::<SliceOf<T>>(), bytes) {
+        Ok(at) => {
+            let mut filling = Filling {
+                at,
+                len: 0,
+                of: PhantomData,
+            };
+            elements.take(len).for_each(|element| filling.push(element));
+            // SAFETY: initialised; nothing is freed while the closure runs.
+            Ok(unsafe { Gc::from_raw(filling.done()) })
+        }
+        Err(cause) => Err(Exhausted {
+            value: elements,
+            cause,
+        }),
+    }
+}
+
+/// The bytes of `text`, allocated as a slice, as a string.
+pub(crate) fn into_str<'gc, 't, E>(
+    text: &'t str,
+    bytes: Result<Gc<'gc, [u8]>, Exhausted<E>>,
+) -> Result<Gc<'gc, str>, Exhausted<&'t str>> {
+    match bytes {
+        // SAFETY: a slice of the same kind, whose bytes are those of a string.
+        Ok(bytes) => Ok(unsafe { Gc::from_raw(Gc::at(bytes)) }),
+        Err(exhausted) => Err(Exhausted {
+            value: text,
+            cause: exhausted.cause,
+        }),
+    }
+}
+
 #[cold]
 #[inline(never)]
-fn out_of_memory<T>(exhausted: &Exhausted<T>) -> ! {
+pub(crate) fn out_of_memory<T>(exhausted: &Exhausted<T>) -> ! {
     panic!("{exhausted}")
 }
 

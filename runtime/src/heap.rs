@@ -135,20 +135,7 @@ impl<C: Collector> Runtime<C> {
 
     /// A snapshot of the heap's figures.
     pub fn stats(&self) -> Stats {
-        let core = &*self.shared.core;
-        let pages = core.heap.pages().stats();
-        Stats {
-            live_bytes: core.live_bytes(),
-            goal_bytes: core.account.goal_bytes(),
-            allocated_bytes: core.account.allocated_bytes(),
-            external_bytes: core.account.external_bytes(),
-            heap_bytes: pages.in_use_bytes,
-            retained_bytes: pages.retained_bytes,
-            released_bytes: pages.released_bytes,
-            mutators: core.world.mutators(),
-            roots: core.roots.len(),
-            ..core.counters.snapshot()
-        }
+        self.shared.core.stats()
     }
 
     /// Spans and objects by type and size class. Linear in the number of spans.
@@ -235,9 +222,6 @@ impl<C: Collector> Builder<C> {
     /// [`ReserveError`] if not even 8 MiB of addresses can be had.
     pub fn build(self) -> Result<Runtime<C>, ReserveError> {
         let heap = alloc_core::Heap::new(self.source, self.reserve_bytes, RESERVE_BYTES_MIN)?;
-        if let Some(limit_bytes) = self.limit_bytes {
-            heap.pages().set_limit(limit_bytes);
-        }
         let policy = if C::COLLECTS {
             self.policy
         } else {

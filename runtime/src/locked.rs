@@ -254,12 +254,16 @@ impl<T> Locked<T> {
 }
 
 impl<T: Trace> Locked<T> {
-    /// Waits for the lock. The guard cannot leave the closure.
+    /// Waits for the lock. The guard cannot leave the closure. The brand of the data is that of the
+    /// context: another heap's would log to the wrong heap.
     ///
     /// A thread that asks twice waits for itself. The first guard in a cycle, while a collector
     /// marks, takes time in proportion to the references in the data.
     #[inline]
-    pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
+    pub fn lock<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> LockedGuard<'a, T>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         match self
             .inner
             .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
@@ -270,7 +274,13 @@ impl<T: Trace> Locked<T> {
     }
 
     /// The lock if nobody has it.
-    pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
+    pub fn try_lock<'a, 'gc, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'gc, C>,
+    ) -> Option<LockedGuard<'a, T>>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         let writer = self.inner.write_in(cx, StampLock::try_lock)?;
         Some(LockedGuard { writer })
     }
@@ -361,7 +371,10 @@ impl<T: Trace> RwLocked<T> {
     /// Waits until nobody reads or writes. The guard cannot leave the closure.
     ///
     /// As [`Locked::lock`] otherwise.
-    pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
+    pub fn write<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> WriteGuard<'a, T>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         match self
             .inner
             .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
@@ -372,7 +385,13 @@ impl<T: Trace> RwLocked<T> {
     }
 
     /// The right to write, if nobody reads or writes.
-    pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
+    pub fn try_write<'a, 'gc, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'gc, C>,
+    ) -> Option<WriteGuard<'a, T>>
+    where
+        T: Rebrand<With<'gc> = T>,
+    {
         let writer = self.inner.write_in(cx, StampLock::try_lock)?;
         Some(WriteGuard { writer })
     }

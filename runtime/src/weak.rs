@@ -133,6 +133,14 @@ impl<'gc, T: ?Sized> Weak<'gc, T> {
 }
 
 impl<'gc, T: ?Sized + Managed> Weak<'gc, T> {
+    /// Where the object is, unless it has been found dead: for a heap whose own thread finds that.
+    pub(crate) fn target(&self) -> Option<NonNull<u8>> {
+        // SAFETY: a live cell is there (`from_raw`).
+        let cell = unsafe { self.at.cast::<WeakCell>().as_ref() };
+        // Relaxed: cleared by this thread.
+        NonNull::new(cell.target.load(Ordering::Relaxed))
+    }
+
     /// The object, if it has not been found dead.
     pub fn upgrade<C: Collector>(&self, cx: &Cx<'gc, C>) -> Option<Gc<'gc, T>> {
         // SAFETY: a live cell is there (`from_raw`).

@@ -78,6 +78,7 @@ mod tests {
         let heap = Heap::new(AnySource::new(FakeSource::new()), 8 << 20, 8 << 20);
         let settings = Settings {
             policy: Policy::Off,
+            hard_limit_bytes: None,
             is_beside: true,
             fences: Fences::Symmetric,
             debug: Debug::default(),

@@ -17,7 +17,7 @@ use crate::raw::roots::RootTable;
 use crate::raw::task::{Task, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
-use crate::stats::{Counters, CycleStats};
+use crate::stats::{Counters, CycleStats, Stats};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::weak::WeakList;
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
@@ -104,6 +104,9 @@ struct Owed {
 
 impl Core {
     pub(crate) fn new(heap: Heap<AnySource>, settings: Settings) -> Self {
+        if let Some(limit_bytes) = settings.hard_limit_bytes {
+            heap.pages().set_limit(limit_bytes);
+        }
         let sweeper = Sweeper::new();
         let core = Self {
             heap,
@@ -421,6 +424,23 @@ impl Core {
         sources
             .iter()
             .for_each(|source| source.report_roots(report));
+    }
+
+    /// A snapshot of the figures.
+    pub(crate) fn stats(&self) -> Stats {
+        let pages = self.heap.pages().stats();
+        Stats {
+            live_bytes: self.live_bytes(),
+            goal_bytes: self.account.goal_bytes(),
+            allocated_bytes: self.account.allocated_bytes(),
+            external_bytes: self.account.external_bytes(),
+            heap_bytes: pages.in_use_bytes,
+            retained_bytes: pages.retained_bytes,
+            released_bytes: pages.released_bytes,
+            mutators: self.world.mutators(),
+            roots: self.roots.len(),
+            ..self.counters.snapshot()
+        }
     }
 
     /// A panic came out of drop glue: it is counted, and nothing else depends on it.
