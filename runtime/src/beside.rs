@@ -196,12 +196,14 @@ impl<'s> Beside<'s> {
         // SAFETY: marking is over (precondition); mutators in the phase of marking find the gate
         // at clearing, and none is in another phase.
         unsafe { core.weaks.clear_dead(core) };
+        let dead = core.cleanups.take_dead(|object| core.is_marked(object));
         core.sweeper.advance();
         core.rest();
         self.cycle.before_bytes = core.live_bytes();
         core.weak_gate.open();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
+        core.cleanups.hold(dead);
         core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();

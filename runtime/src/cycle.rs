@@ -239,11 +239,13 @@ impl Stopped<'_> {
         let core = self.core;
         // SAFETY: marking is over (precondition), and the world is stopped.
         unsafe { core.weaks.clear_dead(core) };
+        let dead = core.cleanups.take_dead(|object| core.is_marked(object));
         core.sweeper.advance();
         // Nobody is inside: the collector acknowledges for everyone.
         core.rest();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
+        core.cleanups.hold(dead);
         core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();

@@ -6,6 +6,7 @@ extern crate self as runtime;
 
 // What a program holds.
 mod cell;
+mod cleanup;
 mod cx;
 mod external;
 mod gc;
@@ -38,6 +39,7 @@ mod models;
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use beside::Beside;
 pub use cell::GcCell;
+pub use cleanup::Cleanup;
 pub use collector::{Barrier, Collector, NoGc};
 pub use crew::Crew;
 pub use cx::{Cx, Exhausted};

@@ -91,6 +91,14 @@ pub struct Stats {
     pub mutators: usize,
     /// Objects with handles.
     pub roots: usize,
+    /// Cleanups of objects that have not been found dead.
+    pub cleanups: usize,
+    /// Cleanups of objects that were found dead, which have not begun.
+    pub cleanups_queued: usize,
+    /// Cleanups that have run.
+    pub cleanups_run: usize,
+    /// Cleanups that panicked.
+    pub cleanup_panics: usize,
     /// Drop glue that panicked.
     pub drop_panics: usize,
     /// Cycles given up because a `trace` panicked.

@@ -1,6 +1,7 @@
 //! What every heap has, whatever collects it: the allocator, the sweeper, the mutators, the handle
 //! table, the logs, and the account of bytes that decides when to collect.
 
+use crate::cleanup::Cleanups;
 use crate::debug::Debug;
 use crate::pacer::{self, Policy};
 use crate::ports::refill::RefillPort;
@@ -14,7 +15,7 @@ use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
 use crate::raw::phase::Phase;
 use crate::raw::roots::RootTable;
-use crate::raw::task::{Task, during};
+use crate::raw::task::{Task, discard, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
 use crate::stats::{Counters, CycleStats};
@@ -22,7 +23,7 @@ use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::weak::WeakList;
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
-use gc_sweep::{Debt, Glue, Step, Sweeper};
+use gc_sweep::{Background, Debt, Glue, Step, Sweeper};
 use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,6 +70,9 @@ pub(crate) struct Core {
     pub(crate) logs: Logs,
     pub(crate) weaks: WeakList,
     pub(crate) weak_gate: WeakGate,
+    pub(crate) cleanups: Arc<Cleanups>,
+    /// The thread that runs them, once there were any.
+    cleaner: Mutex<Option<Background>>,
     pub(crate) assist: Assist,
     /// The cycle that marks beside the mutators, or did so last; from 1.
     pub(crate) marking: AtomicU64,
@@ -110,6 +114,8 @@ impl Core {
             logs: Logs::default(),
             weaks: WeakList::default(),
             weak_gate: WeakGate::default(),
+            cleanups: Arc::default(),
+            cleaner: Mutex::default(),
             assist: Assist::default(),
             marking: AtomicU64::new(0),
             generation: AtomicU32::new(sweeper.generation()),
@@ -131,10 +137,13 @@ impl Core {
         self.repace();
     }
 
-    /// Ends that, and waits for the thread: nothing of the heap outlives its last handle then.
-    pub(crate) fn stop_scavenger(&self) {
+    /// Ends the core's threads, and waits for them: nothing of the heap outlives its last handle
+    /// then.
+    pub(crate) fn stop_threads(&self) {
         let worker = lock(&self.scavenger).take();
         drop(worker);
+        let cleaner = lock(&self.cleaner).take();
+        drop(cleaner);
     }
 
     /// Registers a mutator.
@@ -389,8 +398,19 @@ impl Core {
         self.report();
     }
 
-    /// Closes the books of the last cycle, if they are open.
+    /// Closes the books of the last cycle, if they are open, and lets the cleanups of what it
+    /// freed run.
     pub(crate) fn report(&self) {
+        if self.sweeper.is_done() && self.cleanups.release() {
+            let mut cleaner = lock(&self.cleaner);
+            if cleaner.is_none() {
+                // Without a thread they wait for somebody who asks.
+                *cleaner = self.cleanups.spawn();
+            }
+            if let Some(cleaner) = &*cleaner {
+                cleaner.wake();
+            }
+        }
         let last = lock(&self.unreported).take();
         if let Some(mut cycle) = last {
             cycle.live_bytes = self.live_bytes();
@@ -415,15 +435,13 @@ impl Core {
     /// A panic came out of drop glue: it is counted, and nothing else depends on it.
     pub(crate) fn note_drop_panic(&self, payload: Box<dyn Any + Send>) {
         self.counters.drop_panics.add(1);
-        // A payload's own drop may panic as well.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
+        discard(payload);
     }
 }
 
 impl Drop for Core {
-    /// Drops every object that needs it; the memory goes with the reservation.
+    /// Drops every object that needs it, and runs all cleanups that are left; the memory goes with
+    /// the reservation.
     fn drop(&mut self) {
         let end = self.heap.spans_end();
         let mut from = 0;
@@ -444,5 +462,6 @@ impl Drop for Core {
             // SAFETY: nobody else has the heap any more.
             unsafe { self.heap.for_each_object(span, false, drop_one) };
         }
+        self.cleanups.run_last();
     }
 }

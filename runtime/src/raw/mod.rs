@@ -51,6 +51,7 @@ pub(crate) mod inside;
 pub(crate) mod log;
 pub(crate) mod object_type;
 pub(crate) mod phase;
+pub(crate) mod registry;
 pub(crate) mod roots;
 pub(crate) mod shared;
 pub(crate) mod stamp_lock;
