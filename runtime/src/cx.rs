@@ -244,7 +244,7 @@ impl<'gc, C: Collector> Cx<'gc, C> {
 
 #[cold]
 #[inline(never)]
-fn out_of_memory<T>(exhausted: &Exhausted<T>) -> ! {
+pub(crate) fn out_of_memory<T>(exhausted: &Exhausted<T>) -> ! {
     panic!("{exhausted}")
 }
 

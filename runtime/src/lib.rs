@@ -8,6 +8,7 @@ extern crate self as runtime;
 mod cell;
 mod cleanup;
 mod cx;
+mod ephemeron;
 mod external;
 mod gc;
 mod heap;
@@ -15,6 +16,7 @@ mod locked;
 mod repr;
 mod root;
 mod weak;
+mod weak_map;
 
 // How cycles run.
 mod beside;
@@ -45,6 +47,7 @@ pub use crew::Crew;
 pub use cx::{Cx, Exhausted};
 pub use cycle::{CollectError, Session, Stopped};
 pub use debug::Debug;
+pub use ephemeron::Ephemeron;
 pub use external::External;
 pub use gc::Gc;
 pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
@@ -56,6 +59,7 @@ pub use root::Root;
 pub use stats::{CycleStats, Late, Reason, Stats};
 pub use stop_the_world::StopTheWorld;
 pub use weak::Weak;
+pub use weak_map::WeakMap;
 
 #[doc(hidden)]
 pub use gc_mark;

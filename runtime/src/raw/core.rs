@@ -10,6 +10,7 @@ use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
 use crate::raw::account::Account;
 use crate::raw::assist::Assist;
+use crate::raw::ephemerons::EphemeronList;
 use crate::raw::fences::Fences;
 use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
@@ -47,6 +48,8 @@ pub(crate) struct Local {
     pub(crate) generation: u32,
     /// The weak cells that it made and has not handed over.
     pub(crate) weaks: Vec<usize>,
+    /// The same, of ephemerons.
+    pub(crate) ephemerons: Vec<usize>,
 }
 
 /// References that an embedder keeps outside of the heap, in stacks or tables of its own.
@@ -69,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) logs: Logs,
     pub(crate) weaks: WeakList,
+    pub(crate) ephemerons: EphemeronList,
     pub(crate) weak_gate: WeakGate,
     pub(crate) cleanups: Arc<Cleanups>,
     /// The thread that runs them, once there were any.
@@ -113,6 +117,7 @@ impl Core {
             counters: Counters::default(),
             logs: Logs::default(),
             weaks: WeakList::default(),
+            ephemerons: EphemeronList::default(),
             weak_gate: WeakGate::default(),
             cleanups: Arc::default(),
             cleaner: Mutex::default(),
@@ -159,6 +164,7 @@ impl Core {
                 // Relaxed: announced under the lock that registering holds.
                 generation: self.generation.load(Ordering::Relaxed),
                 weaks: Vec::new(),
+                ephemerons: Vec::new(),
             }
         })
     }
@@ -184,6 +190,7 @@ impl Core {
             Phase::Marking if from == Phase::Marking => {
                 self.logs.hand_over(&mut local.log);
                 self.weaks.add(&mut local.weaks);
+                self.ephemerons.add(&mut local.ephemerons);
             }
             Phase::Marking => local.cache.blacken(&self.heap),
             Phase::Idle => {
@@ -339,6 +346,7 @@ impl Core {
     /// The slots that a mutator took and did not use go back, and its new weak cells are listed.
     pub(crate) fn flush(&self, local: &mut Local) {
         self.weaks.add(&mut local.weaks);
+        self.ephemerons.add(&mut local.ephemerons);
         let unused = local.cache.flush(&self.heap);
         self.account.hand_back(unused);
     }

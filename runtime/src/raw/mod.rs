@@ -46,6 +46,7 @@
 pub(crate) mod account;
 pub(crate) mod assist;
 pub(crate) mod core;
+pub(crate) mod ephemerons;
 pub(crate) mod fences;
 pub(crate) mod inside;
 pub(crate) mod log;
