@@ -11,7 +11,7 @@
 //! 2. [`Session::stop_the_world`]: no mutator is inside a closure, so nobody holds a reference
 //!    but the roots and the heap itself. What may be done now is what [`Stopped`] offers.
 //! 3. [`Stopped::for_each_root`], [`Stopped::shade`], [`Stopped::scan`]: roots, marks, edges.
-//! 4. [`Stopped::for_each_late_root`]: what ephemerons keep alive.
+//! 4. [`Stopped::for_each_late_root`]: what ephemerons and finalizers keep alive.
 //! 5. [`Stopped::begin_sweep`]: what is not marked is dead. The only step that can lose an object,
 //!    hence the only `unsafe` promise that a collector makes.
 //!
@@ -56,12 +56,14 @@ unsafe impl Collector for DepthFirst {
 fn mark_all(world: &mut Stopped<'_>) -> Result<(), CollectError> {
     let mut stack: Vec<(Object, Kind)> = Vec::new();
     world.for_each_root(&mut |object, kind| stack.push((object, kind)));
-    while !stack.is_empty() {
+    loop {
         drain(world, &mut stack)?;
-        // Values of ephemerons whose keys have been marked. Told late, and for that once.
+        // Values of ephemerons whose keys are marked; then, once, the dead that have finalizers.
         world.for_each_late_root(&mut |object, kind| stack.push((object, kind)));
+        if stack.is_empty() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Marks what the stack's references lead to.

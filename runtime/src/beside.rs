@@ -5,6 +5,7 @@
 //! arm             H1, H2, H3: every mutator logs what it overwrites, and allocates black
 //!   mark          all that the roots reach
 //!   drain, wave   what was logged, values of ephemerons, and H4; until a wave finds that nothing was
+//!                 then the dead with finalizers are brought back
 //!   begin_sweep   weak references to the dead are cleared; H5: nobody logs, every span is
 //!                 given up; sweeping is opened
 //! ```
@@ -108,7 +109,8 @@ impl<'s> Beside<'s> {
     }
 
     /// Marks what was logged, until nothing more is at hand; then asks every mutator (H4). True
-    /// if all that is reachable is marked. False: call it again.
+    /// if all that is reachable is marked, and the dead that have finalizers are brought back.
+    /// False: call it again.
     ///
     /// # Errors
     ///
@@ -136,8 +138,26 @@ impl<'s> Beside<'s> {
         let is_over = self.wave() && is_resolved() && core.weak_gate.clear();
         if !is_over {
             core.weak_gate.open();
+            return Ok(false);
         }
-        Ok(is_over)
+        self.revive(crew)?;
+        Ok(true)
+    }
+
+    /// Marks the dead that have finalizers, and queues these. See [`crate::finalize`].
+    fn revive(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
+        let core = self.core;
+        let Some(revived) = core.finalizers.dead(core) else {
+            return Ok(());
+        };
+        // SAFETY: marking is over, for all that mutators can reach; they find the gate at
+        // clearing.
+        unsafe { core.clear_weak() };
+        core.handshake(Phase::Marking, || ());
+        self.mark_from(crew, &revived)?;
+        while self.resolve(crew)? {}
+        core.finalizers.queue(core, revived);
+        Ok(())
     }
 
     /// Marks the values of ephemerons whose keys are marked, and what they reach; whether there

@@ -204,7 +204,8 @@ impl Stopped<'_> {
         during(STOPPED, || unsafe { visit(address_of(object), report) });
     }
 
-    /// Marks all that the roots reach, values of ephemerons included.
+    /// Marks all that the roots reach, values of ephemerons included; then the dead that have
+    /// finalizers, which it queues.
     ///
     /// # Errors
     ///
@@ -215,8 +216,21 @@ impl Stopped<'_> {
         let mut model = MarkModel::new(core);
         self.cycle.markers = crew.muster(core.live_bytes());
         self.mark_from(crew, &model, &WorldRoots::new(core))?;
-        while let Some(released) = Released::round(core, &mut model) {
-            self.mark_from(crew, &model, &released)?;
+        self.resolve(crew, &mut model)?;
+        if let Some(revived) = core.finalizers.dead(core) {
+            // SAFETY: all that the roots reach is marked, and the world is stopped.
+            unsafe { core.clear_weak() };
+            self.mark_from(crew, &model, &revived)?;
+            self.resolve(crew, &mut model)?;
+            core.finalizers.queue(core, revived);
+        }
+        Ok(())
+    }
+
+    /// Marks what ephemerons keep alive.
+    fn resolve(&mut self, crew: &mut Crew, model: &mut MarkModel) -> Result<(), CollectError> {
+        while let Some(released) = Released::round(self.core, model) {
+            self.mark_from(crew, model, &released)?;
         }
         Ok(())
     }
@@ -242,14 +256,23 @@ impl Stopped<'_> {
     }
 
     /// Calls `report` with each object that must be marked although no reference leads to it: the
-    /// values of ephemerons that are marked, as their keys are. For a collector that marks by
-    /// [`Self::shade`], when all that the roots reach is marked: what it is told of, it must shade
-    /// and follow, and ask again, until there is nothing. (A value that it leaves unmarked is
-    /// taken from its ephemeron.)
-    pub fn for_each_late_root(&self, report: &mut dyn FnMut(Object, Kind)) {
-        let ready = self.core.ephemerons.ready(self.core);
-        ready
-            .into_iter()
+    /// values of ephemerons that are marked, as their keys are; and when there are none, the dead
+    /// that have finalizers, which it queues. For a collector that marks by [`Self::shade`]: when
+    /// all that the roots reach is marked it must shade and follow what it is told of, and ask
+    /// again, until there is nothing.
+    pub fn for_each_late_root(&mut self, report: &mut dyn FnMut(Object, Kind)) {
+        let core = self.core;
+        let mut late = core.ephemerons.ready(core);
+        if late.is_empty()
+            && let Some(revived) = core.finalizers.dead(core)
+        {
+            // SAFETY: all that the roots reach is marked, says the caller (it promises so by
+            // implementing `Collector`), and the world is stopped.
+            unsafe { core.clear_weak() };
+            late = revived.entries();
+            core.finalizers.queue(core, revived);
+        }
+        late.into_iter()
             .for_each(|(object, kind)| report(object, kind));
     }
 
@@ -259,9 +282,18 @@ impl Stopped<'_> {
     /// # Safety
     ///
     /// Every object that the roots reach is marked.
+    ///
+    /// # Panics
+    ///
+    /// If it is called twice in one stop, or before [`Self::for_each_late_root`] has been asked
+    /// about finalizers. ([`Self::mark`] asks. An ephemeron whose value is left unmarked loses it.)
     pub unsafe fn begin_sweep(&mut self) {
         assert!(!self.swept, "a sweep is begun twice in one stop");
         let core = self.core;
+        assert!(
+            core.finalizers.dead(core).is_none(),
+            "a sweep is begun before `for_each_late_root` has reported the dead with finalizers"
+        );
         // SAFETY: marking is over (precondition), and the world is stopped.
         unsafe { core.weaks.clear_dead(core) };
         // SAFETY: as above.

@@ -24,8 +24,11 @@ pub struct Ephemeron<'gc, K: ?Sized, V: ?Sized> {
     at: NonNull<u8>,
     holds: PhantomData<(Gc<'gc, K>, Gc<'gc, V>)>,
     /// Invariant, as [`GcCell`](crate::GcCell): the value can be replaced.
-    stores: PhantomData<fn(*const K, *const V) -> (*const K, *const V)>,
+    stores: PhantomData<Stores<K, V>>,
 }
+
+/// A function's type, so that `Send` and `Sync` hang on what is held alone.
+type Stores<K, V> = fn(*const K, *const V) -> (*const K, *const V);
 
 // SAFETY: a shared reference in effect, to references that can be taken out, as `Gc`.
 unsafe impl<K: ?Sized + Send + Sync, V: ?Sized + Send + Sync> Send for Ephemeron<'_, K, V> {}

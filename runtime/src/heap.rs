@@ -153,6 +153,7 @@ impl<C: Collector> Runtime<C> {
     pub fn stats(&self) -> Stats {
         let core = &*self.shared.core;
         let pages = core.heap.pages().stats();
+        let (finalizers, finalizers_queued) = core.finalizers.counts();
         let (cleanups, cleanups_queued) = core.cleanups.counts();
         Stats {
             live_bytes: core.live_bytes(),
@@ -164,6 +165,10 @@ impl<C: Collector> Runtime<C> {
             released_bytes: pages.released_bytes,
             mutators: core.world.mutators(),
             roots: core.roots.len(),
+            finalizers,
+            finalizers_queued,
+            finalizers_run: core.finalizers.run.get(),
+            finalizer_panics: core.finalizers.panics.get(),
             cleanups,
             cleanups_queued,
             cleanups_run: core.cleanups.run.get(),

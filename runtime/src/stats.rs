@@ -99,6 +99,14 @@ pub struct Stats {
     pub cleanups_run: usize,
     /// Cleanups that panicked.
     pub cleanup_panics: usize,
+    /// Finalizers of objects that have not been found dead.
+    pub finalizers: usize,
+    /// Finalizers of objects that were found dead, which nobody has run.
+    pub finalizers_queued: usize,
+    /// Finalizers that have run.
+    pub finalizers_run: usize,
+    /// Finalizers that panicked.
+    pub finalizer_panics: usize,
     /// Drop glue that panicked.
     pub drop_panics: usize,
     /// Cycles given up because a `trace` panicked.

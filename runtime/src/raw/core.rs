@@ -3,6 +3,7 @@
 
 use crate::cleanup::Cleanups;
 use crate::debug::Debug;
+use crate::finalize::Finalizers;
 use crate::pacer::{self, Policy};
 use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
@@ -74,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) weaks: WeakList,
     pub(crate) ephemerons: EphemeronList,
     pub(crate) weak_gate: WeakGate,
+    pub(crate) finalizers: Arc<Finalizers>,
     pub(crate) cleanups: Arc<Cleanups>,
     /// The thread that runs them, once there were any.
     cleaner: Mutex<Option<Background>>,
@@ -119,6 +121,7 @@ impl Core {
             weaks: WeakList::default(),
             ephemerons: EphemeronList::default(),
             weak_gate: WeakGate::default(),
+            finalizers: Arc::default(),
             cleanups: Arc::default(),
             cleaner: Mutex::default(),
             assist: Assist::default(),
@@ -328,6 +331,18 @@ impl Core {
         self.counters.note_wait(took);
     }
 
+    /// Clears what refers weakly to the dead, before some of them are brought back.
+    ///
+    /// # Safety
+    ///
+    /// As [`WeakList::clear_dead`].
+    pub(crate) unsafe fn clear_weak(&self) {
+        // SAFETY: this function's own precondition.
+        unsafe { self.weaks.clear_targets(self) };
+        // SAFETY: as above.
+        unsafe { self.ephemerons.clear_dead(self, true) };
+    }
+
     /// Slots have been taken: counts them, wants a collection at the trigger, pays for sweeping.
     pub(crate) fn charge(&self, bytes: usize) {
         if self.account.charge(bytes) {
@@ -470,6 +485,7 @@ impl Drop for Core {
             // SAFETY: nobody else has the heap any more.
             unsafe { self.heap.for_each_object(span, false, drop_one) };
         }
+        self.finalizers.forget();
         self.cleanups.run_last();
     }
 }

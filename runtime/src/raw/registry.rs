@@ -145,21 +145,19 @@ impl<A> Registry<A> {
         taken
     }
 
-    /// The places of the entries that `wanted` picks, in the order of registration.
-    pub(crate) fn places_where(&self, wanted: impl Fn(&Watched<A>) -> bool) -> Vec<Place> {
+    /// What `look` makes of entries, and their places, in the order of registration.
+    pub(crate) fn find<R>(&self, look: impl Fn(&Watched<A>) -> Option<R>) -> Vec<(Place, R)> {
         let mut found = Vec::new();
         self.for_each_piece(|table, indexes| {
             for index in indexes {
-                match table.at(index).0 {
-                    Slot::Used(entry) if wanted(entry) => found.push(Place {
-                        index,
-                        number: entry.number,
-                    }),
-                    _ => {}
-                }
+                let Slot::Used(entry) = table.at(index).0 else {
+                    continue;
+                };
+                let number = entry.number;
+                found.extend(look(entry).map(|result| (Place { index, number }, result)));
             }
         });
-        found.sort_unstable_by_key(|place| place.number);
+        found.sort_unstable_by_key(|(place, _)| place.number);
         found
     }
 
@@ -200,9 +198,12 @@ mod tests {
         let expected = (0..3 * PIECE).filter(|n| n % 2 == 0);
         assert!(even.iter().map(|entry| entry.object.0).eq(expected));
         assert_eq!(registry.len(), 3 * PIECE / 2);
-        let late = registry.places_where(|entry| entry.object.0 > 9_000);
+        let late = registry.find(|entry| (entry.object.0 > 9_000).then_some(entry.action));
         assert_eq!(late.len(), 1);
-        assert_eq!(registry.take(late[0]).map(|entry| entry.action), Some(1));
+        assert_eq!(
+            registry.take(late[0].0).map(|entry| entry.action),
+            Some(late[0].1)
+        );
         assert!(registry.take(again).is_none());
     }
 }
