@@ -1,7 +1,7 @@
 //! Cleanups: each runs once, when its object is gone, and holds nobody up; under both collectors.
 //!
 //! Mutants: `cleanups-of-the-living`, `cleanup-before-drop`, `cleanups-not-last` and
-//! `canceled-place-reused` are killed here.
+//! `canceled-twice` are killed here.
 
 mod common;
 
@@ -168,6 +168,41 @@ fn the_rest_runs_last() {
     the_rest_runs_when_the_heap_goes::<OnTheFly>();
     the_rest_runs_when_the_heap_goes::<StopTheWorld>();
     the_rest_runs_when_the_heap_goes::<runtime::NoGc>();
+}
+
+/// Somebody who asks all the time does not get them before their objects are dropped.
+fn none_comes_before_the_drop<C: Collector + Default>() {
+    let (heap, drops, is_over) = (heap::<C>(), Drops::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (heap, is_over) = (&heap, &is_over);
+        let asking = scope.spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                heap.run_cleanups();
+            }
+        });
+        let mut mutator = heap.mutator();
+        for round in 0..60 {
+            mutator.enter(|cx| {
+                for n in round * 200..(round + 1) * 200 {
+                    let drops_too = drops.clone();
+                    let check = move || assert_eq!(drops_too.of(n), 1, "not dropped yet");
+                    cx.on_death(cx.alloc(drops.token(n)), check);
+                }
+            });
+            mutator.collect().unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        asking.join().unwrap();
+    });
+    heap.run_cleanups();
+    let stats = heap.stats();
+    assert_eq!((stats.cleanups_run, stats.cleanup_panics), (12_000, 0));
+}
+
+#[test]
+fn they_come_after_the_drop() {
+    none_comes_before_the_drop::<OnTheFly>();
+    none_comes_before_the_drop::<StopTheWorld>();
 }
 
 fn nobody_need_ask<C: Collector + Default>() {

@@ -2,7 +2,8 @@
 //! collectors.
 //!
 //! Mutants: `ephemerons-not-resolved`, `ephemerons-not-looked-at-again`, `value-read-unlogged`,
-//! `dead-key-not-cleared`, `chain-by-rounds` and `stale-entry-found` are killed here.
+//! `dead-key-not-cleared`, `chain-by-rounds`, `noscan-chain-by-rounds` and `stale-entry-found` are
+//! killed here.
 
 mod common;
 #[allow(
@@ -12,7 +13,7 @@ mod common;
 #[path = "../examples/custom_collector.rs"]
 mod custom_collector;
 
-use common::{Drops, Random, Token, seed};
+use common::{Drops, Random, Token, in_time, seed};
 use custom_collector::DepthFirst;
 use runtime::{
     Builder, Collector, Debug, Ephemeron, Gc, GcCell, Locked, Mutator, OnTheFly, Root, Runtime,
@@ -154,7 +155,7 @@ fn a_dead_keys_entry_is_gone<C: Collector + Default>() {
         Gc::address(key)
     });
     mutator.collect().unwrap();
-    mutator.enter(|cx| {
+    let again = mutator.enter(|cx| {
         let holder = holder.get(cx);
         let pair = holder.pairs.lock(cx)[0];
         assert!(pair.key(cx).is_none() && pair.value(cx).is_none());
@@ -169,8 +170,14 @@ fn a_dead_keys_entry_is_gone<C: Collector + Default>() {
         let again = again.expect("the key's slot is used again");
         assert!(holder.map.get(cx, again).is_none());
         assert!(holder.map.remove(cx, again).is_none());
-        assert!(holder.map.insert(cx, again, again).is_none());
-        assert!(Gc::ptr_eq(holder.map.get(cx, again).unwrap(), again));
+        // The entry is a new one, in which the collector believes.
+        assert!(holder.map.insert(cx, again, node(cx, &drops, 3)).is_none());
+        cx.root(again)
+    });
+    mutator.collect().unwrap();
+    mutator.enter(|cx| {
+        let value = holder.get(cx).map.get(cx, again.get(cx)).unwrap();
+        assert_eq!((drops.of(3), value.token.id), (0, 3));
     });
 }
 
@@ -252,10 +259,12 @@ fn chain<C: Collector>(collector: C, length: usize, direct: bool) {
 
 #[test]
 fn a_long_chain_is_resolved_in_linear_time() {
-    for direct in [false, true] {
-        chain(OnTheFly::with_markers(1), 100_000, direct);
-        chain(StopTheWorld::with_markers(1), 100_000, direct);
-    }
+    in_time(|| {
+        for direct in [false, true] {
+            chain(OnTheFly::with_markers(1), 100_000, direct);
+            chain(StopTheWorld::with_markers(1), 100_000, direct);
+        }
+    });
 }
 
 /// The same of values that hold nothing: no packet is scanned between one and the next.
@@ -287,8 +296,10 @@ fn noscan_chain<C: Collector>(collector: C, length: usize) {
 
 #[test]
 fn a_long_chain_without_scanning() {
-    noscan_chain(OnTheFly::with_markers(1), 100_000);
-    noscan_chain(StopTheWorld::with_markers(1), 100_000);
+    in_time(|| {
+        noscan_chain(OnTheFly::with_markers(1), 100_000);
+        noscan_chain(StopTheWorld::with_markers(1), 100_000);
+    });
 }
 
 /// Pairs that are reachable only through values of others.

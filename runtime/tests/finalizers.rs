@@ -2,8 +2,7 @@
 //! else; under all collectors.
 //!
 //! Mutants: `finalizers-not-found`, `revived-not-marked`, `weak-survives-death`,
-//! `revived-values-not-resolved`, `weak-cells-of-the-revived-forgotten`, `revived-handle-dropped`
-//! and `finalizers-queued-in-any-order` are killed here.
+//! `revived-values-not-resolved` and `weak-cells-of-the-revived-forgotten` are killed here.
 
 mod common;
 #[allow(
