@@ -15,9 +15,9 @@
 //! 5. [`Stopped::begin_sweep`]: what is not marked is dead. The only step that can lose an object,
 //!    hence the only `unsafe` promise that a collector makes.
 //!
-//! Sweeping, drop glue, weak references, cleanups, pacing and statistics are the heap's business and the
-//! same for every collector. The tests run the same programs under this collector and under the
-//! one that the crate brings, and compare what lives.
+//! Sweeping, drop glue, weak references, cleanups, pacing and statistics are the heap's business
+//! and the same for every collector. The tests run the same programs under this collector and under
+//! the one that the crate brings, and compare what lives.
 
 use runtime::{
     Barrier, Builder, CollectError, Collector, Gc, GcCell, Kind, Object, Root, Runtime, Session,

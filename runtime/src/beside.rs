@@ -4,8 +4,8 @@
 //! finish_sweep    nothing is unswept, so every mark bit is clear
 //! arm             H1, H2, H3: every mutator logs what it overwrites, and allocates black
 //!   mark          all that the roots reach
-//!   drain, wave   what was logged, values of ephemerons, and H4; until a wave finds that nothing was
-//!                 then the dead with finalizers are brought back
+//!   drain, wave   what was logged, values of ephemerons, and H4; until a wave finds that nothing
+//!                 was; then the dead with finalizers are brought back
 //!   begin_sweep   weak references to the dead are cleared; H5: nobody logs, every span is
 //!                 given up; sweeping is opened
 //! ```

@@ -199,7 +199,8 @@ impl<'gc, C: Collector> Cx<'gc, C> {
     ///
     /// let heap = Heap::new()?;
     /// let mut mutator = heap.mutator();
-    /// let pool: Root<Pool<'static>> = mutator.enter(|cx| cx.root(cx.alloc(Pool(GcCell::empty()))));
+    /// let pool: Root<Pool<'static>> =
+    ///     mutator.enter(|cx| cx.root(cx.alloc(Pool(GcCell::empty()))));
     /// mutator.enter(|cx| {
     ///     let buffer = cx.alloc_slice([0_u8; 100]);
     ///     let pool = pool.clone();

@@ -34,8 +34,6 @@ struct Twin {
     weak: Option<u64>,
     /// Cleanups registered.
     cleanups: usize,
-    /// Finalizers registered.
-    finalizers: usize,
 }
 
 /// What has happened: by cleanups, which say their node's number, and by finalizers.
@@ -172,23 +170,27 @@ impl Program {
                 *a.weak.lock(cx) = Some(cx.downgrade(b));
                 self.twin(a_id).weak = Some(b_id);
             }
-            19 => {
-                let weak = *a.weak.lock(cx);
-                let found = weak.and_then(|weak| weak.upgrade(cx));
-                let (found, target) = (found.map(|found| found.token.id), self.twins[&a_id].weak);
-                if !self.automatic || found.is_some() {
-                    assert_eq!(found, target);
-                } else if let Some(target) = target {
-                    let mut living = BTreeSet::new();
-                    self.reach(self.roots.iter().map(|(id, _)| *id), &mut living);
-                    assert!(!living.contains(&target), "{target} is reachable");
-                }
-            }
+            19 => self.follow_weak(cx, a),
             20..23 if self.roots.len() > 3 => {
                 let index = self.random.below(self.roots.len());
                 self.roots.swap_remove(index);
             }
             _ => (0..12).for_each(|n| _ = cx.alloc([n; 25])),
+        }
+    }
+
+    /// Upgrades a weak reference: it finds its target, or that is gone.
+    fn follow_weak<'gc, C: Collector>(&self, cx: &Cx<'gc, C>, node: Gc<'gc, Node<'gc>>) {
+        let weak = *node.weak.lock(cx);
+        let found = weak.and_then(|weak| weak.upgrade(cx));
+        let found = found.map(|found| found.token.id);
+        let target = self.twins[&node.token.id].weak;
+        if !self.automatic || found.is_some() {
+            assert_eq!(found, target);
+        } else if let Some(target) = target {
+            let mut living = BTreeSet::new();
+            self.reach(self.roots.iter().map(|(id, _)| *id), &mut living);
+            assert!(!living.contains(&target), "{target} is reachable");
         }
     }
 
@@ -199,7 +201,6 @@ impl Program {
             assert_eq!((node.token.id, drops.of(id)), (id, 0));
             log.lock().unwrap().push(id);
         });
-        self.twin(id).finalizers += 1;
         self.registered.push(id);
     }
 

@@ -18,6 +18,7 @@ use runtime::{
     Barrier, Builder, CollectError, Collector, Cx, Debug, Gc, GcCell, Locked, Mutator, OnTheFly,
     Root, Runtime, Session, StopTheWorld, Trace, Weak, WeakMap,
 };
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -366,10 +367,62 @@ fn a_collector_must_ask_for_them() {
     assert_eq!((heap.stats().finalizers, heap.stats().live_bytes), (1, 16));
 }
 
-/// Threads that register, lose, find again by weak references, and run finalizers, while cycles
-/// begin all the time: an object is found, or it is finalized, and never both.
+/// What threads share that register, lose, find again by weak references, and run finalizers.
+struct Churn {
+    drops: Drops,
+    next: AtomicUsize,
+    finalized: Arc<Mutex<HashSet<u64>>>,
+    slots: Vec<Root<Node<'static>>>,
+}
+
+impl Churn {
+    /// A pair, of which the first has a finalizer.
+    fn make<'gc, C: Collector>(&self, cx: &Cx<'gc, C>) -> [Gc<'gc, Node<'gc>>; 2] {
+        let id = self.next.fetch_add(2, Ordering::Relaxed) as u64;
+        let [first, second] = [id, id + 1].map(|id| node(cx, &self.drops, id));
+        first.to.set(cx, Some(second));
+        second.to.set(cx, Some(first));
+        let finalized = self.finalized.clone();
+        cx.finalize(first, move |_, first| {
+            let second = first.to.get().unwrap();
+            assert_eq!([first.token.id, second.token.id], [id, id + 1]);
+            assert!(finalized.lock().unwrap().insert(id), "twice");
+        });
+        [first, second]
+    }
+
+    fn step<C: Collector>(&self, cx: &Cx<'_, C>, random: &mut Random) {
+        let slots = &self.slots;
+        let [slot, other] = [0; 2].map(|_: i32| slots[random.below(slots.len())].get(cx));
+        match random.below(4) {
+            0 => {
+                let [first, second] = self.make(cx);
+                slot.to.set(cx, Some(first));
+                *slot.weak.lock(cx) = Some(cx.downgrade(second));
+            }
+            1 => slot.to.set(cx, None),
+            2 => {
+                let weak = *other.weak.lock(cx);
+                *slot.weak.lock(cx) = weak;
+            }
+            _ => {}
+        }
+        let weak = *slot.weak.lock(cx);
+        if let Some(found) = weak.and_then(|weak| weak.upgrade(cx)) {
+            let first = found.to.get().unwrap();
+            let id = first.token.id;
+            assert_eq!(found.token.id, id + 1);
+            let is_finalized = self.finalized.lock().unwrap().contains(&id);
+            assert!(!is_finalized, "found and finalized");
+            assert_eq!([id, id + 1].map(|id| self.drops.of(id)), [0, 0]);
+            other.to.set(cx, Some(first));
+        }
+        (0..random.below(50)).for_each(|n| _ = cx.alloc([n; 30]));
+    }
+}
+
+/// While cycles begin all the time an object is found, or it is finalized, and never both.
 fn churn<C: Collector + Default>(millis: u64) {
-    const SLOTS: usize = 30;
     let debug = Debug {
         check_marks: true,
         poison: true,
@@ -377,63 +430,21 @@ fn churn<C: Collector + Default>(millis: u64) {
         ..Debug::default()
     };
     let heap = Builder::new(C::default()).debug(debug).build().unwrap();
-    let (drops, next, is_over) = (
-        Drops::default(),
-        AtomicUsize::new(1_000),
-        AtomicBool::new(false),
-    );
-    let finalized: Arc<Mutex<std::collections::HashSet<u64>>> = Arc::default();
-    let mut mutator = heap.mutator();
-    let slots: Vec<_> = (0..SLOTS as u64)
-        .map(|id| rooted(&mut mutator, &drops, id))
-        .collect();
-    let seed = seed();
+    let (mut mutator, drops) = (heap.mutator(), Drops::default());
+    let mut churn = Churn {
+        slots: (0..30).map(|id| rooted(&mut mutator, &drops, id)).collect(),
+        drops,
+        next: AtomicUsize::new(1_000),
+        finalized: Arc::default(),
+    };
+    let (is_over, seed) = (AtomicBool::new(false), seed());
     std::thread::scope(|scope| {
         for thread in 0..3 {
-            let (heap, drops, slots, finalized) = (&heap, &drops, &slots, &finalized);
-            let (next, is_over) = (&next, &is_over);
+            let (heap, churn, is_over) = (&heap, &churn, &is_over);
             scope.spawn(move || {
                 let (mut mutator, mut random) = (heap.mutator(), Random::new(seed + thread));
                 while !is_over.load(Ordering::Relaxed) {
-                    mutator.enter(|cx| {
-                        let [slot, other] = [0; 2].map(|_: i32| slots[random.below(SLOTS)].get(cx));
-                        match random.below(4) {
-                            0 => {
-                                // A pair, of which the first has a finalizer.
-                                let id = next.fetch_add(2, Ordering::Relaxed) as u64;
-                                let [first, second] = [id, id + 1].map(|id| node(cx, drops, id));
-                                first.to.set(cx, Some(second));
-                                second.to.set(cx, Some(first));
-                                let finalized = finalized.clone();
-                                cx.finalize(first, move |_, first| {
-                                    let second = first.to.get().unwrap();
-                                    assert_eq!([first.token.id, second.token.id], [id, id + 1]);
-                                    assert!(finalized.lock().unwrap().insert(id), "twice");
-                                });
-                                slot.to.set(cx, Some(first));
-                                *slot.weak.lock(cx) = Some(cx.downgrade(second));
-                            }
-                            1 => slot.to.set(cx, None),
-                            2 => {
-                                let weak = *other.weak.lock(cx);
-                                *slot.weak.lock(cx) = weak;
-                            }
-                            _ => {}
-                        }
-                        let weak = *slot.weak.lock(cx);
-                        if let Some(found) = weak.and_then(|weak| weak.upgrade(cx)) {
-                            let first = found.to.get().unwrap();
-                            let id = first.token.id;
-                            assert_eq!(found.token.id, id + 1);
-                            assert!(
-                                !finalized.lock().unwrap().contains(&id),
-                                "found and finalized"
-                            );
-                            assert_eq!((drops.of(id), drops.of(id + 1)), (0, 0));
-                            other.to.set(cx, Some(first));
-                        }
-                        (0..random.below(50)).for_each(|n| _ = cx.alloc([n; 30]));
-                    });
+                    mutator.enter(|cx| churn.step(cx, &mut random));
                     if random.below(8) == 0 {
                         mutator.run_finalizers();
                     }
@@ -443,24 +454,18 @@ fn churn<C: Collector + Default>(millis: u64) {
         std::thread::sleep(Duration::from_millis(millis));
         is_over.store(true, Ordering::Relaxed);
     });
-    drop(slots);
+    churn.slots.clear();
     for _ in 0..3 {
         mutator.collect().unwrap();
         mutator.run_finalizers();
     }
     let stats = heap.stats();
-    assert_eq!(
-        (
-            stats.finalizers,
-            stats.finalizers_queued,
-            stats.finalizer_panics
-        ),
-        (0, 0, 0)
-    );
-    assert_eq!(finalized.lock().unwrap().len(), stats.finalizers_run);
-    assert_eq!(stats.finalizers_run, (next.into_inner() - 1_000) / 2);
+    let left = stats.finalizers + stats.finalizers_queued;
+    assert_eq!((left, stats.finalizer_panics), (0, 0));
+    assert_eq!(churn.finalized.lock().unwrap().len(), stats.finalizers_run);
+    assert_eq!(stats.finalizers_run, (churn.next.into_inner() - 1_000) / 2);
     assert!(stats.cycles > 5 && stats.finalizers_run > 10);
-    drops.assert_each_once();
+    churn.drops.assert_each_once();
 }
 
 #[test]
