@@ -11,12 +11,13 @@
 //! 2. [`Session::stop_the_world`]: no mutator is inside a closure, so nobody holds a reference
 //!    but the roots and the heap itself. What may be done now is what [`Stopped`] offers.
 //! 3. [`Stopped::for_each_root`], [`Stopped::shade`], [`Stopped::scan`]: roots, marks, edges.
-//! 4. [`Stopped::begin_sweep`]: what is not marked is dead. The only step that can lose an object,
+//! 4. [`Stopped::for_each_late_root`]: what ephemerons and finalizers keep alive.
+//! 5. [`Stopped::begin_sweep`]: what is not marked is dead. The only step that can lose an object,
 //!    hence the only `unsafe` promise that a collector makes.
 //!
-//! Sweeping, drop glue, weak references, pacing and statistics are the heap's business and the
-//! same for every collector. The tests run the same programs under this collector and under the
-//! one that the crate brings, and compare what lives.
+//! Sweeping, drop glue, weak references, cleanups, pacing and statistics are the heap's business
+//! and the same for every collector. The tests run the same programs under this collector and under
+//! the one that the crate brings, and compare what lives.
 
 use runtime::{
     Barrier, Builder, CollectError, Collector, Gc, GcCell, Kind, Object, Root, Runtime, Session,
@@ -51,10 +52,22 @@ unsafe impl Collector for DepthFirst {
     }
 }
 
-/// Marks every object that the roots reach.
+/// Marks every object that the roots reach, and what must live for another reason.
 fn mark_all(world: &mut Stopped<'_>) -> Result<(), CollectError> {
     let mut stack: Vec<(Object, Kind)> = Vec::new();
     world.for_each_root(&mut |object, kind| stack.push((object, kind)));
+    loop {
+        drain(world, &mut stack)?;
+        // Values of ephemerons whose keys are marked; then, once, the dead that have finalizers.
+        world.for_each_late_root(&mut |object, kind| stack.push((object, kind)));
+        if stack.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Marks what the stack's references lead to.
+fn drain(world: &mut Stopped<'_>, stack: &mut Vec<(Object, Kind)>) -> Result<(), CollectError> {
     while let Some((object, kind)) = stack.pop() {
         // False: it was marked before, by way of another reference. A noscan kind (numbers, text)
         // is marked and holds nothing to follow.

@@ -4,7 +4,8 @@
 //! finish_sweep    nothing is unswept, so every mark bit is clear
 //! arm             H1, H2, H3: every mutator logs what it overwrites, and allocates black
 //!   mark          all that the roots reach
-//!   drain, wave   what was logged, and H4; until a wave finds that nothing was
+//!   drain, wave   what was logged, values of ephemerons, and H4; until a wave finds that nothing
+//!                 was; then the dead with finalizers are brought back
 //!   begin_sweep   weak references to the dead are cleared; H5: nobody logs, every span is
 //!                 given up; sweeping is opened
 //! ```
@@ -29,12 +30,16 @@
 //!
 //! What is logged between a mutator's acknowledgement and the wave's end was reachable at S, and
 //! is marked already.
+//!
+//! Ephemerons are resolved before each wave, and looked at once more after a clean one; why that is
+//! enough is said in [`crate::raw::ephemerons`].
 
 use crate::crew::Crew;
 use crate::cycle::{CollectError, message_of};
 use crate::ports::mark::{MarkModel, WorldRoots};
 use crate::raw::account::Marking;
 use crate::raw::core::Core;
+use crate::raw::ephemerons::Released;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::phase::Phase;
 use crate::raw::task::{STOPPED, Task, during};
@@ -112,7 +117,8 @@ impl<'s> Beside<'s> {
     }
 
     /// Marks what was logged, until nothing more is at hand; then asks every mutator (H4). True
-    /// if all that is reachable is marked. False: call it again.
+    /// if all that is reachable is marked, and the dead that have finalizers are brought back.
+    /// False: call it again.
     ///
     /// # Errors
     ///
@@ -122,10 +128,11 @@ impl<'s> Beside<'s> {
         loop {
             self.core.logs.add(self.core.roots.take_log());
             let logged = self.core.logs.take();
-            if logged.is_empty() {
+            if !logged.is_empty() {
+                self.mark_from(crew, &logged)?;
+            } else if !self.resolve(crew)? {
                 break;
             }
-            self.mark_from(crew, &logged)?;
         }
         let core = self.core;
         core.weak_gate.close();
@@ -135,11 +142,42 @@ impl<'s> Beside<'s> {
                 return Ok(false);
             }
         }
-        let is_over = self.wave() && core.weak_gate.clear();
+        // The list may have grown since it was resolved.
+        let is_resolved = || core.ephemerons.ready(core).is_empty();
+        let is_over = self.wave() && is_resolved() && core.weak_gate.clear();
         if !is_over {
             core.weak_gate.open();
+            return Ok(false);
         }
-        Ok(is_over)
+        self.revive(crew)?;
+        Ok(true)
+    }
+
+    /// Marks the dead that have finalizers, and queues these. See [`crate::finalize`].
+    fn revive(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
+        let core = self.core;
+        let Some(revived) = core.finalizers.dead(core) else {
+            return Ok(());
+        };
+        // SAFETY: marking is over, for all that mutators can reach; they find the gate at
+        // clearing.
+        unsafe { core.clear_weak() };
+        core.handshake(Phase::Marking, || ());
+        self.mark_from(crew, &revived)?;
+        while self.resolve(crew)? {}
+        core.finalizers.queue(core, revived);
+        Ok(())
+    }
+
+    /// Marks the values of ephemerons whose keys are marked, and what they reach; whether there
+    /// were any that were not. See [`crate::raw::ephemerons`].
+    fn resolve(&mut self, crew: &mut Crew) -> Result<bool, CollectError> {
+        let Some(released) = Released::round(self.core, &mut self.model) else {
+            return Ok(false);
+        };
+        let marked = self.mark_from(crew, &released);
+        self.model.waiting = None;
+        marked.map(|()| true)
     }
 
     /// H4: whether every log was empty, and nothing was handed over meanwhile.
@@ -205,12 +243,16 @@ impl<'s> Beside<'s> {
         // SAFETY: marking is over (precondition); mutators in the phase of marking find the gate
         // at clearing, and none is in another phase.
         unsafe { core.weaks.clear_dead(core) };
+        // SAFETY: as above.
+        unsafe { core.ephemerons.clear_dead(core, false) };
+        let dead = core.cleanups.take_dead(|object| core.is_marked(object));
         core.sweeper.advance();
         core.rest();
         self.cycle.before_bytes = core.live_bytes();
         core.weak_gate.open();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
+        core.cleanups.hold(dead);
         core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();
@@ -232,13 +274,25 @@ impl<'s> Beside<'s> {
         for job in 0..roots.jobs() {
             roots.scan(job, &mut found);
         }
-        while let Some((object, kind)) = found.queue.pop() {
-            let visit = ops(info_of(kind)).visit;
-            let mut report = |object, kind| found.visit(object, kind);
-            // SAFETY: reachable, so an object of that kind; nothing has been freed since marking.
-            during(STOPPED, || unsafe {
-                visit(address_of(object), &mut report)
-            });
+        loop {
+            while let Some((object, kind)) = found.queue.pop() {
+                let visit = ops(info_of(kind)).visit;
+                let mut report = |object, kind| found.visit(object, kind);
+                // SAFETY: reachable, so an object of that kind; nothing has been freed since
+                // marking.
+                during(STOPPED, || unsafe {
+                    visit(address_of(object), &mut report)
+                });
+            }
+            let values = core
+                .ephemerons
+                .reachable(|object| found.seen.contains(&object.0));
+            if values.is_empty() {
+                break;
+            }
+            for (object, kind) in values {
+                found.visit(object, kind);
+            }
         }
         core.world.resume();
     }

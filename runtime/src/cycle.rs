@@ -13,11 +13,12 @@ use crate::beside::Beside;
 use crate::crew::Crew;
 use crate::ports::mark::{MarkModel, WorldRoots};
 use crate::raw::core::Core;
+use crate::raw::ephemerons::Released;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::task::{STOPPED, during};
 use crate::stats::{CycleStats, Reason};
 use crate::sync::lock;
-use gc_mark::{Aborted, Kind, Object, Visitor};
+use gc_mark::{Aborted, Kind, Object, Roots, Visitor};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -171,8 +172,8 @@ impl Stopped<'_> {
             }
         }
         let roots = WorldRoots::new(self.core);
-        for job in 0..gc_mark::Roots::jobs(&roots) {
-            gc_mark::Roots::scan(&roots, job, &mut Reporter(report));
+        for job in 0..roots.jobs() {
+            roots.scan(job, &mut Reporter(report));
         }
     }
 
@@ -203,18 +204,44 @@ impl Stopped<'_> {
         during(STOPPED, || unsafe { visit(address_of(object), report) });
     }
 
-    /// Marks all that the roots reach.
+    /// Marks all that the roots reach, values of ephemerons included; then the dead that have
+    /// finalizers, which it queues.
     ///
     /// # Errors
     ///
     /// [`CollectError::TracePanicked`]; the marks set so far are forgotten at the world's end.
     pub fn mark(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
         self.dirty = true;
-        let model = MarkModel::new(self.core);
-        let roots = WorldRoots::new(self.core);
-        let markers = crew.muster(self.core.live_bytes());
-        self.cycle.markers = markers;
-        match crew.mark_alone(&model, &roots, markers) {
+        let core = self.core;
+        let mut model = MarkModel::new(core);
+        self.cycle.markers = crew.muster(core.live_bytes());
+        self.mark_from(crew, &model, &WorldRoots::new(core))?;
+        self.resolve(crew, &mut model)?;
+        if let Some(revived) = core.finalizers.dead(core) {
+            // SAFETY: all that the roots reach is marked, and the world is stopped.
+            unsafe { core.clear_weak() };
+            self.mark_from(crew, &model, &revived)?;
+            self.resolve(crew, &mut model)?;
+            core.finalizers.queue(core, revived);
+        }
+        Ok(())
+    }
+
+    /// Marks what ephemerons keep alive.
+    fn resolve(&mut self, crew: &mut Crew, model: &mut MarkModel) -> Result<(), CollectError> {
+        while let Some(released) = Released::round(self.core, model) {
+            self.mark_from(crew, model, &released)?;
+        }
+        Ok(())
+    }
+
+    fn mark_from<R: Roots + Sync>(
+        &mut self,
+        crew: &mut Crew,
+        model: &MarkModel,
+        roots: &R,
+    ) -> Result<(), CollectError> {
+        match crew.mark_alone(model, roots, self.cycle.markers) {
             Ok(outcome) => {
                 self.cycle.objects_marked += outcome.objects;
                 Ok(())
@@ -228,22 +255,56 @@ impl Stopped<'_> {
         }
     }
 
+    /// Calls `report` with each object that must be marked although no reference leads to it: the
+    /// values of ephemerons that are marked, as their keys are; and when there are none, the dead
+    /// that have finalizers, which it queues. For a collector that marks by [`Self::shade`]: when
+    /// all that the roots reach is marked it must shade and follow what it is told of, and ask
+    /// again, until there is nothing.
+    pub fn for_each_late_root(&mut self, report: &mut dyn FnMut(Object, Kind)) {
+        let core = self.core;
+        let mut late = core.ephemerons.ready(core);
+        if late.is_empty()
+            && let Some(revived) = core.finalizers.dead(core)
+        {
+            // SAFETY: all that the roots reach is marked, says the caller (it promises so by
+            // implementing `Collector`), and the world is stopped.
+            unsafe { core.clear_weak() };
+            late = revived.entries();
+            core.finalizers.queue(core, revived);
+        }
+        late.into_iter()
+            .for_each(|(object, kind)| report(object, kind));
+    }
+
     /// Clears weak references to what is not marked, and makes every span unswept: from now on
     /// what is not marked is freed.
     ///
     /// # Safety
     ///
     /// Every object that the roots reach is marked.
+    ///
+    /// # Panics
+    ///
+    /// If it is called twice in one stop, or before [`Self::for_each_late_root`] has been asked
+    /// about finalizers. ([`Self::mark`] asks. An ephemeron whose value is left unmarked loses it.)
     pub unsafe fn begin_sweep(&mut self) {
         assert!(!self.swept, "a sweep is begun twice in one stop");
         let core = self.core;
+        assert!(
+            core.finalizers.dead(core).is_none(),
+            "a sweep is begun before `for_each_late_root` has reported the dead with finalizers"
+        );
         // SAFETY: marking is over (precondition), and the world is stopped.
         unsafe { core.weaks.clear_dead(core) };
+        // SAFETY: as above.
+        unsafe { core.ephemerons.clear_dead(core, false) };
+        let dead = core.cleanups.take_dead(|object| core.is_marked(object));
         core.sweeper.advance();
         // Nobody is inside: the collector acknowledges for everyone.
         core.rest();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
+        core.cleanups.hold(dead);
         core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();

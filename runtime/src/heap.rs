@@ -88,6 +88,9 @@ impl<C: Collector> Runtime<C> {
     /// Runs a cycle; returns when everything that was dead has been dropped and freed. At any
     /// time, from any thread that is in no closure of this heap.
     ///
+    /// The cleanups of what died are queued then, and have not necessarily run: see
+    /// [`Self::run_cleanups`].
+    ///
     /// # Errors
     ///
     /// [`CollectError`]; nothing was freed then.
@@ -97,6 +100,20 @@ impl<C: Collector> Runtime<C> {
     /// If this thread is inside a closure of this heap: the cycle would wait for its end.
     pub fn collect(&self) -> Result<CycleStats, CollectError> {
         self.shared.collect()
+    }
+
+    /// Runs the [cleanups](Cx::on_death) that are queued, on this thread, and waits for those that
+    /// the heap's own thread is at; how many this call has run. After [`Self::collect`] it makes
+    /// sure that the cleanups of all that had died have run.
+    ///
+    /// From a cleanup it runs what is queued and waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// If this thread is inside a closure of this heap, or in drop glue: a cleanup that collects
+    /// would wait for it.
+    pub fn run_cleanups(&self) -> usize {
+        self.shared.run_cleanups()
     }
 
     /// Sets the growth in percent after which a cycle begins; `None`: never for growth. At any
@@ -276,7 +293,8 @@ impl<C: Collector> Mutator<C> {
         run(&Cx::new(&inside))
     }
 
-    /// Runs a cycle; returns when everything that was dead has been dropped and freed.
+    /// Runs a cycle; returns when everything that was dead has been dropped and freed. Cleanups
+    /// and finalizers of what died are queued then; [`Runtime::run_cleanups`] runs the former.
     ///
     /// By its type it cannot be called inside this mutator's closure. Waits for a cycle that runs
     /// already, and then runs one of its own.

@@ -6,8 +6,11 @@ extern crate self as runtime;
 
 // What a program holds.
 mod cell;
+mod cleanup;
 mod cx;
+mod ephemeron;
 mod external;
+mod finalize;
 mod gc;
 mod heap;
 mod local;
@@ -15,6 +18,7 @@ mod locked;
 mod repr;
 mod root;
 mod weak;
+mod weak_map;
 
 // How cycles run.
 mod beside;
@@ -43,12 +47,15 @@ mod models_barrier;
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use beside::Beside;
 pub use cell::GcCell;
+pub use cleanup::Cleanup;
 pub use collector::{Barrier, Collector, NoGc};
 pub use crew::Crew;
 pub use cx::{Cx, Exhausted};
 pub use cycle::{CollectError, Session, Stopped};
 pub use debug::Debug;
+pub use ephemeron::Ephemeron;
 pub use external::External;
+pub use finalize::Finalizer;
 pub use gc::Gc;
 pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
 pub use heap::{Builder, Heap, Mutator, Runtime};
@@ -60,6 +67,7 @@ pub use root::Root;
 pub use stats::{CycleStats, Late, Reason, Stats};
 pub use stop_the_world::StopTheWorld;
 pub use weak::Weak;
+pub use weak_map::WeakMap;
 
 #[doc(hidden)]
 pub use gc_mark;

@@ -375,6 +375,14 @@ impl<T: Trace> RwLocked<T> {
     where
         T: Rebrand<With<'gc> = T>,
     {
+        self.write_branded(cx)
+    }
+
+    /// As [`Self::write`], of data whose brand is known to be that of `cx`.
+    pub(crate) fn write_branded<'a, C: Collector>(
+        &'a self,
+        cx: &'a Cx<'_, C>,
+    ) -> WriteGuard<'a, T> {
         match self
             .inner
             .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))

@@ -91,6 +91,22 @@ pub struct Stats {
     pub mutators: usize,
     /// Objects with handles.
     pub roots: usize,
+    /// Cleanups of objects that have not been found dead.
+    pub cleanups: usize,
+    /// Cleanups of objects that were found dead, which have not begun.
+    pub cleanups_queued: usize,
+    /// Cleanups that have run.
+    pub cleanups_run: usize,
+    /// Cleanups that panicked.
+    pub cleanup_panics: usize,
+    /// Finalizers of objects that have not been found dead.
+    pub finalizers: usize,
+    /// Finalizers of objects that were found dead, which nobody has run.
+    pub finalizers_queued: usize,
+    /// Finalizers that have run.
+    pub finalizers_run: usize,
+    /// Finalizers that panicked.
+    pub finalizer_panics: usize,
     /// Drop glue that panicked.
     pub drop_panics: usize,
     /// Cycles given up because a `trace` panicked.

@@ -78,12 +78,30 @@ impl WeakList {
     /// Marking is over, nothing has been swept since, and mutators that do not know so judge each
     /// target by its mark.
     pub(crate) unsafe fn clear_dead(&self, core: &Core) {
+        // SAFETY: this function's own precondition.
+        unsafe { self.clear(core, false) }
+    }
+
+    /// Clears the cells whose target is not marked, and forgets none: some may be brought back.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::clear_dead`], which comes later in the same cycle.
+    pub(crate) unsafe fn clear_targets(&self, core: &Core) {
+        // SAFETY: this function's own precondition.
+        unsafe { self.clear(core, true) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::clear_dead`].
+    unsafe fn clear(&self, core: &Core, keep_cells: bool) {
         let mut cells = std::mem::take(&mut *lock(&self.cells));
         cells.retain(|&cell| {
-            if !core.is_marked(Object(cell)) {
+            if !keep_cells && !core.is_marked(Object(cell)) {
                 return false;
             }
-            // SAFETY: listed since it was initialised, and marked, so nothing has freed it.
+            // SAFETY: listed since it was initialised; a cell leaves the list before it is freed.
             let cell = unsafe { address_of(Object(cell)).cast::<WeakCell>().as_ref() };
             // Relaxed: made by a mutator that has handed the cell over since, by the lock.
             let target = cell.target.load(Ordering::Relaxed);

@@ -1,7 +1,9 @@
 //! The heap as the marker sees it: marks are bits beside the heap, objects are addresses, kinds
-//! are descriptions.
+//! are descriptions. In a round that resolves ephemerons it also looks up who waits for an object
+//! that it marks; in others that is a test of a field beside the marks' address.
 
 use crate::raw::core::Core;
+use crate::raw::ephemerons::Waiting;
 use crate::raw::object_type::{info_of, ops, prefetch};
 use alloc_core::{Bits, GRANULE_BYTES};
 use gc_mark::{Alone, Kind, Object, ObjectModel, Packet, Roots, Shared, Tracer, Visitor};
@@ -13,6 +15,8 @@ pub(crate) struct MarkModel {
     /// edge: following the heap to them cost a tenth of the time on trees.
     base: usize,
     marks: Bits,
+    /// What waits for objects to be marked, in a round that resolves ephemerons.
+    pub(crate) waiting: Option<Arc<Waiting>>,
     /// Keeps the marks mapped.
     _core: Arc<Core>,
 }
@@ -23,6 +27,7 @@ impl MarkModel {
             base: core.heap.base().as_ptr().addr(),
             // SAFETY: the core, which maps them, lives as long as this model.
             marks: unsafe { core.heap.marks().view() },
+            waiting: None,
             _core: core.clone(),
         }
     }
@@ -30,6 +35,22 @@ impl MarkModel {
     #[inline(always)]
     fn granule(&self, object: Object) -> usize {
         object.0.wrapping_sub(self.base) / GRANULE_BYTES
+    }
+
+    /// The object has been claimed, or not.
+    #[inline(always)]
+    fn claimed(&self, object: Object, won: bool) -> bool {
+        if won && let Some(waiting) = &self.waiting {
+            waiting.note(object, |object| self.marks.test(self.granule(object)));
+        }
+        won
+    }
+
+    /// The values that a packet's marks have released join the round.
+    fn visit_released<V: Visitor>(&self, visitor: &mut V) {
+        if let Some(waiting) = &self.waiting {
+            waiting.visit_released(visitor);
+        }
     }
 }
 
@@ -43,13 +64,15 @@ unsafe impl ObjectModel for MarkModel {
     #[inline(always)]
     fn claim(&self, object: Object) -> bool {
         // SAFETY: visitors are shown objects of this heap, whose granules have bits.
-        unsafe { self.marks.claim(self.granule(object)) }
+        let won = unsafe { self.marks.claim(self.granule(object)) };
+        self.claimed(object, won)
     }
 
     #[inline(always)]
     fn claim_alone(&self, object: Object) -> bool {
         // SAFETY: as above; one worker marks, and the world is stopped.
-        unsafe { self.marks.claim_alone(self.granule(object)) }
+        let won = unsafe { self.marks.claim_alone(self.granule(object)) };
+        self.claimed(object, won)
     }
 
     #[inline(always)]
@@ -60,13 +83,15 @@ unsafe impl ObjectModel for MarkModel {
     fn scan_alone(&self, packet: Packet<'_>, tracer: &mut Tracer<'_, Self, Alone>) {
         let scan = ops(info_of(packet.kind())).scan_alone;
         // SAFETY: marked objects of that kind, live until sweeping begins.
-        unsafe { scan(packet, tracer) }
+        unsafe { scan(packet, tracer) };
+        self.visit_released(tracer);
     }
 
     fn scan_shared(&self, packet: Packet<'_>, tracer: &mut Tracer<'_, Self, Shared>) {
         let scan = ops(info_of(packet.kind())).scan_shared;
         // SAFETY: as in `scan_alone`.
-        unsafe { scan(packet, tracer) }
+        unsafe { scan(packet, tracer) };
+        self.visit_released(tracer);
     }
 
     fn scan_part_alone(
@@ -78,7 +103,8 @@ unsafe impl ObjectModel for MarkModel {
     ) {
         let scan = ops(info_of(kind)).part_alone;
         // SAFETY: as in `scan_alone`; the part is one of those that the scan deferred.
-        unsafe { scan(object, part, tracer) }
+        unsafe { scan(object, part, tracer) };
+        self.visit_released(tracer);
     }
 
     fn scan_part_shared(
@@ -90,7 +116,8 @@ unsafe impl ObjectModel for MarkModel {
     ) {
         let scan = ops(info_of(kind)).part_shared;
         // SAFETY: as in `scan_part_alone`.
-        unsafe { scan(object, part, tracer) }
+        unsafe { scan(object, part, tracer) };
+        self.visit_released(tracer);
     }
 }
 

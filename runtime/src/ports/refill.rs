@@ -92,6 +92,7 @@ mod tests {
             log: Default::default(),
             generation: core.sweeper.generation(),
             weaks: Vec::new(),
+            ephemerons: Vec::new(),
         }
     }
 

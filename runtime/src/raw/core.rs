@@ -1,7 +1,9 @@
 //! What every heap has, whatever collects it: the allocator, the sweeper, the mutators, the handle
 //! table, the logs, and the account of bytes that decides when to collect.
 
+use crate::cleanup::Cleanups;
 use crate::debug::Debug;
+use crate::finalize::Finalizers;
 use crate::pacer::{self, Policy};
 use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
@@ -9,12 +11,13 @@ use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
 use crate::raw::account::Account;
 use crate::raw::assist::Assist;
+use crate::raw::ephemerons::EphemeronList;
 use crate::raw::fences::Fences;
 use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
 use crate::raw::phase::Phase;
 use crate::raw::roots::RootTable;
-use crate::raw::task::{Task, during};
+use crate::raw::task::{Task, discard, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
 use crate::stats::{Counters, CycleStats, Stats};
@@ -22,7 +25,7 @@ use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::weak::WeakList;
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
-use gc_sweep::{Debt, Glue, Step, Sweeper};
+use gc_sweep::{Background, Debt, Glue, Step, Sweeper};
 use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +49,8 @@ pub(crate) struct Local {
     pub(crate) generation: u32,
     /// The weak cells that it made and has not handed over.
     pub(crate) weaks: Vec<usize>,
+    /// The same, of ephemerons.
+    pub(crate) ephemerons: Vec<usize>,
 }
 
 /// References that an embedder keeps outside of the heap, in stacks or tables of its own.
@@ -68,7 +73,12 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) logs: Logs,
     pub(crate) weaks: WeakList,
+    pub(crate) ephemerons: EphemeronList,
     pub(crate) weak_gate: WeakGate,
+    pub(crate) finalizers: Arc<Finalizers>,
+    pub(crate) cleanups: Arc<Cleanups>,
+    /// The thread that runs them, once there were any.
+    cleaner: Mutex<Option<Background>>,
     pub(crate) assist: Assist,
     /// The cycle that marks beside the mutators, or did so last; from 1.
     pub(crate) marking: AtomicU64,
@@ -115,7 +125,11 @@ impl Core {
             counters: Counters::default(),
             logs: Logs::default(),
             weaks: WeakList::default(),
+            ephemerons: EphemeronList::default(),
             weak_gate: WeakGate::default(),
+            finalizers: Arc::default(),
+            cleanups: Arc::default(),
+            cleaner: Mutex::default(),
             assist: Assist::default(),
             marking: AtomicU64::new(0),
             generation: AtomicU32::new(sweeper.generation()),
@@ -138,10 +152,13 @@ impl Core {
         self.repace();
     }
 
-    /// Ends that, and waits for the thread: nothing of the heap outlives its last handle then.
-    pub(crate) fn stop_scavenger(&self) {
+    /// Ends the core's threads, and waits for them: nothing of the heap outlives its last handle
+    /// then.
+    pub(crate) fn stop_threads(&self) {
         let worker = lock(&self.scavenger).take();
         drop(worker);
+        let cleaner = lock(&self.cleaner).take();
+        drop(cleaner);
     }
 
     /// Registers a mutator.
@@ -157,6 +174,7 @@ impl Core {
                 // Relaxed: announced under the lock that registering holds.
                 generation: self.generation.load(Ordering::Relaxed),
                 weaks: Vec::new(),
+                ephemerons: Vec::new(),
             }
         })
     }
@@ -182,6 +200,7 @@ impl Core {
             Phase::Marking if from == Phase::Marking => {
                 self.logs.hand_over(&mut local.log);
                 self.weaks.add(&mut local.weaks);
+                self.ephemerons.add(&mut local.ephemerons);
             }
             Phase::Marking => local.cache.blacken(&self.heap),
             Phase::Idle => {
@@ -326,6 +345,18 @@ impl Core {
         self.counters.note_wait(took);
     }
 
+    /// Clears what refers weakly to the dead, before some of them are brought back.
+    ///
+    /// # Safety
+    ///
+    /// As [`WeakList::clear_dead`].
+    pub(crate) unsafe fn clear_weak(&self) {
+        // SAFETY: this function's own precondition.
+        unsafe { self.weaks.clear_targets(self) };
+        // SAFETY: as above.
+        unsafe { self.ephemerons.clear_dead(self, true) };
+    }
+
     /// Slots have been taken: counts them, wants a collection at the trigger, pays for sweeping.
     pub(crate) fn charge(&self, bytes: usize) {
         if self.account.charge(bytes) {
@@ -344,6 +375,7 @@ impl Core {
     /// The slots that a mutator took and did not use go back, and its new weak cells are listed.
     pub(crate) fn flush(&self, local: &mut Local) {
         self.weaks.add(&mut local.weaks);
+        self.ephemerons.add(&mut local.ephemerons);
         let unused = local.cache.flush(&self.heap);
         self.account.hand_back(unused);
     }
@@ -403,8 +435,19 @@ impl Core {
         self.report();
     }
 
-    /// Closes the books of the last cycle, if they are open.
+    /// Closes the books of the last cycle, if they are open, and lets the cleanups of what it
+    /// freed run.
     pub(crate) fn report(&self) {
+        if self.sweeper.is_done() && self.cleanups.release() {
+            let mut cleaner = lock(&self.cleaner);
+            if cleaner.is_none() {
+                // Without a thread they wait for somebody who asks.
+                *cleaner = self.cleanups.spawn();
+            }
+            if let Some(cleaner) = &*cleaner {
+                cleaner.wake();
+            }
+        }
         let last = lock(&self.unreported).take();
         if let Some(mut cycle) = last {
             cycle.live_bytes = self.live_bytes();
@@ -429,6 +472,8 @@ impl Core {
     /// A snapshot of the figures.
     pub(crate) fn stats(&self) -> Stats {
         let pages = self.heap.pages().stats();
+        let (finalizers, finalizers_queued) = self.finalizers.counts();
+        let (cleanups, cleanups_queued) = self.cleanups.counts();
         Stats {
             live_bytes: self.live_bytes(),
             goal_bytes: self.account.goal_bytes(),
@@ -439,6 +484,14 @@ impl Core {
             released_bytes: pages.released_bytes,
             mutators: self.world.mutators(),
             roots: self.roots.len(),
+            finalizers,
+            finalizers_queued,
+            finalizers_run: self.finalizers.run.get(),
+            finalizer_panics: self.finalizers.panics.get(),
+            cleanups,
+            cleanups_queued,
+            cleanups_run: self.cleanups.run.get(),
+            cleanup_panics: self.cleanups.panics.get(),
             ..self.counters.snapshot()
         }
     }
@@ -446,15 +499,13 @@ impl Core {
     /// A panic came out of drop glue: it is counted, and nothing else depends on it.
     pub(crate) fn note_drop_panic(&self, payload: Box<dyn Any + Send>) {
         self.counters.drop_panics.add(1);
-        // A payload's own drop may panic as well.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
-        }
+        discard(payload);
     }
 }
 
 impl Drop for Core {
-    /// Drops every object that needs it; the memory goes with the reservation.
+    /// Drops every object that needs it, and runs all cleanups that are left; the memory goes with
+    /// the reservation.
     fn drop(&mut self) {
         let end = self.heap.spans_end();
         let mut from = 0;
@@ -475,5 +526,7 @@ impl Drop for Core {
             // SAFETY: nobody else has the heap any more.
             unsafe { self.heap.for_each_object(span, false, drop_one) };
         }
+        self.finalizers.forget();
+        self.cleanups.run_last();
     }
 }

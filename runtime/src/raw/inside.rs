@@ -23,7 +23,7 @@ use std::time::Instant;
 
 /// What an allocation's slow path takes, about: a span.
 const SPAN_BYTES: usize = alloc_core::PAGE_BYTES;
-/// Weak cells that a mutator lists before it hands them over.
+/// Weak cells, or ephemerons, that a mutator lists before it hands them over.
 const WEAKS_MAX: usize = 1024;
 
 /// A mutator that is inside; dropping it leaves, and collects if that is due.
@@ -234,6 +234,16 @@ impl<'m, C: Collector> Inside<'m, C> {
         local.weaks.push(object_at(cell).0);
         if local.weaks.len() >= WEAKS_MAX {
             self.shared.core.weaks.add(&mut local.weaks);
+        }
+    }
+
+    /// Lists an ephemeron's cell that was just made.
+    pub(crate) fn list_ephemeron(&self, cell: NonNull<u8>) {
+        // SAFETY: inside through this state; nothing below comes back here.
+        let mut local = unsafe { self.state.local() };
+        local.ephemerons.push(object_at(cell).0);
+        if local.ephemerons.len() >= WEAKS_MAX {
+            self.shared.core.ephemerons.add(&mut local.ephemerons);
         }
     }
 

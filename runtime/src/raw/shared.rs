@@ -98,7 +98,7 @@ impl<C: Collector> Drop for Shared<C> {
     fn drop(&mut self) {
         // Ends the thread and waits for it.
         drop(self.background.take());
-        self.core.stop_scavenger();
+        self.core.stop_threads();
     }
 }
 
@@ -149,6 +149,16 @@ impl<C: Collector> Engine<C> {
             live_bytes: self.core.live_bytes(),
             ..cycle
         })
+    }
+
+    /// Runs the cleanups that are queued; see [`crate::Runtime::run_cleanups`].
+    pub(crate) fn run_cleanups(&self) -> usize {
+        assert!(
+            current() == Task::None && !self.core.world.inside_already(thread_token()),
+            "cleanups are asked for inside a closure, or by drop glue or a `trace`: one that \
+             collects would wait for its end; ask from outside of it"
+        );
+        self.core.cleanups.run_all()
     }
 
     /// Runs a cycle if the heap has reached its goal, unless one runs already; whether it did.

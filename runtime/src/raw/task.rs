@@ -4,7 +4,9 @@
 //! Drop glue may enter a heap and allocate, but not collect: the collection would wait for the
 //! span that is being swept around it. A `trace` may do neither: the world is stopped.
 
+use std::any::Any;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why user code runs on this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,23 @@ std::thread_local!(static TASK: Cell<Task> = const { Cell::new(Task::None) });
 /// What this thread is doing; nothing, where its locals are gone already.
 pub(crate) fn current() -> Task {
     TASK.try_with(Cell::get).unwrap_or(Task::None)
+}
+
+/// Runs user code that nothing else depends on; whether it panicked. What its panic carries is
+/// dropped, and may panic as well.
+pub(crate) fn panics(run: impl FnOnce()) -> bool {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else {
+        return false;
+    };
+    discard(payload);
+    true
+}
+
+/// Drops what a panic carried, whose own drop may panic.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
 }
 
 /// Runs `run` as part of `task`.
