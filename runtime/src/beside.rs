@@ -37,6 +37,7 @@ use crate::raw::core::Core;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::phase::Phase;
 use crate::raw::task::{STOPPED, Task, during};
+use crate::raw::wave;
 use crate::stats::CycleStats;
 use crate::sync::{Ordering, lock};
 use gc_mark::{Kind, Object, Outcome, Roots, Visitor};
@@ -111,32 +112,17 @@ impl<'s> Beside<'s> {
             }
             self.mark_from(crew, &logged)?;
         }
-        let core = self.core;
-        core.weak_gate.close();
-        for _ in 0..core.debug.extra_waves {
-            if !self.wave() {
-                core.weak_gate.open();
-                return Ok(false);
-            }
-        }
-        let is_over = self.wave() && core.weak_gate.clear();
-        if !is_over {
-            core.weak_gate.open();
-        }
-        Ok(is_over)
+        let waves = self.core.debug.extra_waves.saturating_add(1);
+        Ok(wave::is_over(&self.core.weak_gate, waves, || self.wave()))
     }
 
     /// H4: whether every log was empty, and nothing was handed over meanwhile.
     fn wave(&mut self) -> bool {
         let core = self.core;
         self.cycle.waves += 1;
-        core.logs.add(core.roots.take_log());
-        let Some(early) = core.logs.begin_wave() else {
-            return false;
-        };
-        core.handshake(Phase::Marking, || ());
-        core.logs.add(core.roots.take_log());
-        core.logs.was_clean(early)
+        wave::is_clean(&core.logs, &core.roots, || {
+            core.handshake(Phase::Marking, || ());
+        })
     }
 
     fn mark_from<R: Roots + Sync>(
