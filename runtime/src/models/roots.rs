@@ -76,7 +76,7 @@ fn two_pieces() -> (Arc<RootTable>, Handle) {
 /// A handle of an object is dropped while the table is scanned, after a new one was made of it
 /// where the scan has been already: the object is scanned or logged.
 ///
-/// Kills: `drop-not-logged`, `table-logs-never`, `log-forgotten`.
+/// Kills: `drop-not-logged`, `table-logs-never`.
 #[test]
 fn drop_and_scan() {
     model("drop_and_scan", || {

@@ -82,7 +82,7 @@ impl Stage {
 ///
 /// Kills: `enter-without-fence`, `stop-without-fence`, `enter-unchecked`, `relaxed-enter`,
 /// `relaxed-leave`, `relaxed-stop`, `relaxed-resume`, `resume-without-lock`,
-/// `resume-without-notice`.
+/// `resume-without-notice`, `enter-slow-stays-inside`.
 #[test]
 fn stop_and_enter() {
     model("stop_and_enter", || {
