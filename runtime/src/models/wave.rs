@@ -4,7 +4,7 @@
 //! hand when the wave begins is still there when it ends, for nobody takes it meanwhile. So each
 //! rule of [`Logs`] has a model of its own in which others take what was handed over.
 
-use super::{bounded, model};
+use super::{bounded, explore, model};
 use crate::raw::fences::Fences;
 use crate::raw::log::{Entry, Log, Logs};
 use crate::raw::phase::Phase::{self, Marking};
@@ -204,13 +204,13 @@ fn hide_and_put_back() {
 }
 
 /// A mutator comes while the collector marks, takes the leaf out of its place, and goes for good
-/// with the only log that knows of it; another has held the leaf meanwhile and has put it back.
+/// with the only log that knows of it; another has held the leaf meanwhile and has put it back. With three preemptions at most.
 ///
 /// Kills: `hand-over-nothing-early`, `retire-unlisted-first`, `retire-without-entering`,
 /// `retire-without-leaving`, `retire-with-its-log`.
 #[test]
 fn come_and_retire() {
-    bounded("come_and_retire", || {
+    explore("come_and_retire", &[Some(1), Some(2), Some(3)], || {
         let rig = Rig::new(LEAF, NEVER);
         let holder = rig.register();
         let collector = thread::spawn({
@@ -286,7 +286,7 @@ fn taken_meanwhile() {
 /// `wave-stays-dirty`.
 #[test]
 fn sticky() {
-    model("sticky", || {
+    bounded("sticky", || {
         let rig = Rig::new(NULL, 1);
         let state = rig.register();
         rig.enter(&state);
