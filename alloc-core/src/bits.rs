@@ -134,6 +134,13 @@ impl Bits {
         self.words.get(index).load(Ordering::Relaxed)
     }
 
+    /// The word at `index`, whose bits others may be changing.
+    #[inline]
+    pub(crate) fn published(&self, index: usize) -> u64 {
+        // Acquire: pairs with the Release in `set`.
+        self.words.get(index).load(Ordering::Acquire)
+    }
+
     /// Overwrites the word at `index`; the caller owns every bit in it.
     #[inline]
     pub fn store_word(&self, index: usize, word: u64) {
@@ -143,14 +150,10 @@ impl Bits {
 
     /// Overwrites `words` words from `first` with those of `marks`, which become zero; returns how
     /// many bits were set. The caller owns every bit of both.
+    #[inline(always)]
     pub(crate) fn become_marks(&self, marks: &Bits, first: usize, words: usize) -> u32 {
         let allocated = self.words.slice(first, words);
         let marked = marks.words.slice(first, words);
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("popcnt") {
-            // SAFETY: the processor has the instruction.
-            return unsafe { take_marks_by_popcnt(allocated, marked) };
-        }
         take_marks(allocated, marked)
     }
 
@@ -204,14 +207,6 @@ fn take_marks(allocated: &[AtomicU64], marked: &[AtomicU64]) -> u32 {
         marked.store(0, Ordering::Relaxed);
     }
     live
-}
-
-/// [`take_marks`] with the processor's own count of bits, which the oldest x86-64 has not: without
-/// it, counting is most of the time that a span takes.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "popcnt")]
-fn take_marks_by_popcnt(allocated: &[AtomicU64], marked: &[AtomicU64]) -> u32 {
-    take_marks(allocated, marked)
 }
 
 /// The bit's place in its word.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! base                                  base + heap bytes
-//! | 8 KiB pages, spans of one type each | mark bits | allocation bits | lines | span heads |
+//! | 8 KiB pages, spans of one type each | mark bits | allocation bits | lines | span heads | glue |
 //! ```
 //!
 //! The metadata lies a fixed distance behind the heap, each kind in an array of its own, so that
@@ -81,7 +81,8 @@ const fn head_bytes(heap_bytes: usize) -> usize {
 }
 
 const fn metadata_bytes(heap_bytes: usize) -> usize {
-    2 * bit_bytes(heap_bytes) + Spans::line_bytes(heap_bytes / PAGE_BYTES) + head_bytes(heap_bytes)
+    2 * (bit_bytes(heap_bytes) + head_bytes(heap_bytes))
+        + Spans::line_bytes(heap_bytes / PAGE_BYTES)
 }
 
 impl<S: PageSource> Heap<S> {
@@ -106,6 +107,8 @@ impl<S: PageSource> Heap<S> {
         let lines_at = unsafe { allocs_at.add(bit_bytes(heap_bytes)) };
         // SAFETY: as above.
         let heads_at = unsafe { lines_at.add(Spans::line_bytes(page_count)) };
+        // SAFETY: as above.
+        let glue_at = unsafe { heads_at.add(head_bytes(heap_bytes)) };
         let bit_words = heap_bytes / GRANULE_BYTES / 64;
         // SAFETY: fresh zero memory of the right size, aligned (page heap, `line_up`), used
         // through this view alone and unmapped after it.
@@ -114,6 +117,8 @@ impl<S: PageSource> Heap<S> {
         let allocs = unsafe { Bits::from_raw(allocs_at, bit_words) };
         // SAFETY: as above.
         let heads = unsafe { Bits::from_raw(heads_at, page_count.div_ceil(64)) };
+        // SAFETY: as above.
+        let glue = unsafe { Bits::from_raw(glue_at, page_count.div_ceil(64)) };
         // SAFETY: as above; a multiple of 64 behind a page-aligned base.
         let lines = unsafe { Spans::lines_at(lines_at, page_count) };
         Ok(Self {
@@ -121,7 +126,7 @@ impl<S: PageSource> Heap<S> {
             pages,
             marks,
             allocs,
-            spans: Spans::new(lines, heads),
+            spans: Spans::new(lines, heads, glue),
             registry: Mutex::default(),
             metadata_is_huge: AtomicBool::new(false),
         })
@@ -284,6 +289,14 @@ impl<S: PageSource> Heap<S> {
         self.marks.clear_in_word(index, bit);
     }
 
+    /// Bytes of one slot of the span: all of it, if it is a large object's.
+    pub fn slot_bytes(&self, span: u32) -> usize {
+        match self.spans().class(span) {
+            Some(class) => class.bytes(),
+            None => self.spans().pages(span) as usize * PAGE_BYTES,
+        }
+    }
+
     /// One past the last page that ever held a span.
     pub fn spans_end(&self) -> u32 {
         (self.pages.stats().grown_bytes / PAGE_BYTES) as u32
@@ -293,6 +306,14 @@ impl<S: PageSource> Heap<S> {
     #[inline]
     pub fn next_span(&self, from: u32, end: u32) -> Option<u32> {
         self.spans.next(from, end)
+    }
+
+    /// The spans among the 64 pages from `from`, a multiple of 64, whose objects need to be dropped
+    /// or need not: bit `i` for a span that begins at `from + i`. Of spans that are born or die
+    /// meanwhile nothing is known.
+    #[inline]
+    pub fn spans_by_drop(&self, from: u32, needs_drop: bool) -> u64 {
+        self.spans.by_drop(from, needs_drop)
     }
 
     /// The span's generation word: 0 where there is no span. Acquire.

@@ -6,8 +6,7 @@
 use crate::central::Central;
 use crate::heap::{Heap, NO_CENTRAL};
 use crate::os::PageSource;
-use crate::pages::{PAGE_BYTES, PageRun};
-use crate::size_class::SizeClass;
+use crate::pages::PageRun;
 use crate::thread_cache::PAGE_WORDS;
 use std::sync::Arc;
 
@@ -18,8 +17,9 @@ pub struct Swept {
     pub freed_objects: u32,
     /// Their bytes.
     pub freed_bytes: usize,
-    /// Nothing is left: the caller may retire the span and then add it to [`Heap::burials`].
-    pub span_empty: bool,
+    /// The spans of which nothing is left, as bits like those of [`Heap::sweep_among`]: the caller
+    /// may retire them and then add them to [`Heap::burials`].
+    pub empty: u64,
 }
 
 /// Spans that died, whose pages go back to the page heap many at a time: neighbors as one run.
@@ -98,26 +98,60 @@ impl<S: PageSource> Heap<S> {
     /// * The caller holds the claim on the span's sweep, and nobody owns the span.
     /// * Marking has ended: what is not marked is unreachable, and its drop glue has run.
     pub unsafe fn sweep(&self, span: u32) -> Swept {
-        let class = self.spans().class(span);
-        let pages = self.spans().pages(span);
-        let words = if class.is_some() {
-            pages * PAGE_WORDS
-        } else {
-            1
-        };
-        let first = (span * PAGE_WORDS) as usize;
-        let live = self
-            .allocs()
-            .become_marks(self.marks(), first, words as usize);
-        let freed_objects = self.spans().live(span) - live;
-        self.spans().set_live(span, live);
-        let slot_bytes = class.map_or(pages as usize * PAGE_BYTES, SizeClass::bytes);
-        let freed_bytes = freed_objects as usize * slot_bytes;
-        Swept {
-            freed_objects,
-            freed_bytes,
-            span_empty: live == 0,
+        let first = span & !63;
+        // SAFETY: this function's own preconditions.
+        unsafe { self.sweep_among(first, 1 << (span - first)) }
+    }
+
+    /// [`sweep`](Self::sweep)s the spans that begin among the 64 pages from `first`: bit `i` of
+    /// `spans` for the one at `first + i`. Cheaper than one by one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`sweep`](Self::sweep), for each span.
+    pub unsafe fn sweep_among(&self, first: u32, spans: u64) -> Swept {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("popcnt") {
+            // SAFETY: the processor has the instruction.
+            return unsafe { self.sweep_by_popcnt(first, spans) };
         }
+        self.sweep_each(first, spans)
+    }
+
+    /// [`sweep_each`](Self::sweep_each) with the processor's own count of bits, which the oldest
+    /// x86-64 has not: without it, counting is most of the time that a span takes.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "popcnt")]
+    fn sweep_by_popcnt(&self, first: u32, spans: u64) -> Swept {
+        self.sweep_each(first, spans)
+    }
+
+    #[inline(always)]
+    fn sweep_each(&self, first: u32, mut spans: u64) -> Swept {
+        let mut total = Swept::default();
+        while spans != 0 {
+            let place = spans.trailing_zeros();
+            spans &= spans - 1;
+            let span = first + place;
+            let class = self.spans().class(span);
+            let pages = self.spans().pages(span);
+            let words = if class.is_some() {
+                pages * PAGE_WORDS
+            } else {
+                1
+            };
+            let word = (span * PAGE_WORDS) as usize;
+            let live = self
+                .allocs()
+                .become_marks(self.marks(), word, words as usize);
+            let freed_objects = self.spans().live(span) - live;
+            self.spans().set_live(span, live);
+            let slot_bytes = self.slot_bytes(span);
+            total.freed_objects += freed_objects;
+            total.freed_bytes += freed_objects as usize * slot_bytes;
+            total.empty |= u64::from(live == 0) << place;
+        }
+        total
     }
 
     /// A batch of spans to free, empty so far.

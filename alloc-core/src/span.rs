@@ -2,7 +2,9 @@
 //!
 //! A span is named by the index of its first page. Its line lies in a table beside the heap (one
 //! 64 B line a page, touched for first pages only), and a bit a page says where spans begin: the
-//! bits enumerate spans without reading a line, and lead an interior address to its span.
+//! bits enumerate spans without reading a line, and lead an interior address to its span. A second
+//! bit a page says which of them hold objects that need to be dropped, so that sweeping finds the
+//! spans of one kind among 64 pages in two words.
 //!
 //! # The words of a line
 //!
@@ -68,11 +70,13 @@ pub(crate) struct Birth {
 pub(crate) struct Spans {
     lines: Table<Line>,
     heads: Bits,
+    /// A bit a page: a span begins there whose objects need to be dropped.
+    glue: Bits,
 }
 
 impl Spans {
-    pub(crate) fn new(lines: Table<Line>, heads: Bits) -> Self {
-        Self { lines, heads }
+    pub(crate) fn new(lines: Table<Line>, heads: Bits, glue: Bits) -> Self {
+        Self { lines, heads, glue }
     }
 
     /// Bytes of lines for `pages` pages.
@@ -97,6 +101,10 @@ impl Spans {
     /// Fills in the line of a span on pages that the caller alone holds, owned by the caller, and
     /// makes it findable.
     pub(crate) fn birth(&self, span: u32, birth: Birth) {
+        // Before any word by which the span could be found.
+        if birth.info.needs_drop {
+            self.glue.set(span as usize);
+        }
         let line = self.line(span);
         let class = birth.class.map_or(LARGE, |class| class.index() as u32);
         // Relaxed, all of them: `heads.set` publishes them (Release).
@@ -117,6 +125,9 @@ impl Spans {
     pub(crate) fn bury(&self, span: u32) {
         debug_assert_eq!(self.generation(span), 0, "a span is buried alive");
         self.heads.clear(span as usize);
+        if self.glue.test(span as usize) {
+            self.glue.clear(span as usize);
+        }
     }
 
     /// The span's generation word.
@@ -239,6 +250,16 @@ impl Spans {
         self.heads
             .next_set(from as usize, end as usize)
             .map(|span| span as u32)
+    }
+
+    /// The spans among the 64 pages from `from` that need drop, or those that do not.
+    #[inline]
+    pub(crate) fn by_drop(&self, from: u32, needs_drop: bool) -> u64 {
+        debug_assert_eq!(from % 64, 0, "{from} is not the first page of a word");
+        let heads = self.heads.published(from as usize / 64);
+        // After the heads, so that birth has set the bit of each span in them.
+        let glue = self.glue.published(from as usize / 64);
+        heads & if needs_drop { glue } else { !glue }
     }
 
     /// The span that page `page` belongs to.

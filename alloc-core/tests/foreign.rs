@@ -70,7 +70,7 @@ impl Sweeping<'_> {
         }
         // SAFETY: claimed; marking is over, the cache was flushed, nothing needs drop.
         let outcome = unsafe { self.heap.sweep(span) };
-        if outcome.span_empty && !keep_empty {
+        if outcome.empty != 0 && !keep_empty {
             self.heap.publish_generation(span, 0);
             // SAFETY: claimed, empty, and retired by the line above.
             unsafe { self.heap.burials().add(span) };

@@ -261,6 +261,12 @@ where
         self.run_within(index, Some(objects_max))
     }
 
+    /// Objects scanned so far, as far as the workers have told: they do so once a packet.
+    pub fn objects_done(&self) -> usize {
+        // Relaxed: a count.
+        self.marker.common.objects_done.load(Ordering::Relaxed)
+    }
+
     fn run_within(&self, index: usize, budget: Option<usize>) -> bool
     where
         M: Sync,

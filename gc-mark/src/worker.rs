@@ -38,6 +38,8 @@ pub(crate) struct Common {
     pub(crate) termination: Termination,
     /// The next root job to hand out; those from `jobs` on do not exist.
     pub(crate) jobs_taken: AtomicUsize,
+    /// Objects scanned so far in this round by workers that ran together, told once a packet.
+    pub(crate) objects_done: AtomicUsize,
     stealers: Box<[Stealer<Work>]>,
     /// The payload of the first panic.
     payload: Mutex<Option<Box<dyn Any + Send>>>,
@@ -125,6 +127,7 @@ impl Common {
         Common {
             termination: Termination::new(),
             jobs_taken: AtomicUsize::new(0),
+            objects_done: AtomicUsize::new(0),
             stealers: locals.iter().map(|local| local.deque.stealer()).collect(),
             payload: Mutex::new(None),
         }
@@ -134,6 +137,7 @@ impl Common {
     pub(crate) fn reset(&mut self) {
         self.termination.reset();
         self.jobs_taken = AtomicUsize::new(0);
+        self.objects_done = AtomicUsize::new(0);
         self.take_payload();
     }
 
@@ -310,9 +314,13 @@ where
                 Rest::Left => return true,
             }
         };
+        let before = local.counts.objects;
         if !common.guard(|| Tracer::<M, Shared>::new(task.model, local).run(work)) {
             return true;
         }
+        let done = local.counts.objects - before;
+        // Relaxed: a count.
+        common.objects_done.fetch_add(done, Ordering::Relaxed);
     }
 }
 

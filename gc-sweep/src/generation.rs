@@ -94,19 +94,82 @@ impl Generation {
             _ => Standing::Foreign,
         }
     }
+}
 
-    /// Claims an unswept span; `None` if another claimed it first.
-    pub(crate) fn claim<S>(self, space: &S, span: u32) -> Option<Claim<'_, S>>
-    where
-        S: SweepSpace + ?Sized,
-    {
-        let won = space.exchange_generation(span, self.unswept(), self.claimed());
-        won.then_some(Claim {
+/// Claims of spans among 64 neighbors, to be taken one by one. Those that are left when it is
+/// dropped are dropped as well: published.
+#[derive(Debug)]
+pub struct Claims<'s, S: SweepSpace + ?Sized> {
+    space: &'s S,
+    generation: Generation,
+    first: u32,
+    /// Bit `i`: `first + i` is claimed.
+    spans: u64,
+}
+
+impl<'s, S: SweepSpace + ?Sized> Claims<'s, S> {
+    /// None yet, of the 64 indexes from `first`.
+    pub(crate) fn new(space: &'s S, generation: Generation, first: u32) -> Self {
+        Claims {
             space,
-            span,
-            generation: self,
+            generation,
+            first,
+            spans: 0,
+        }
+    }
+
+    /// Claims an unswept span; false if another claimed it first.
+    pub(crate) fn add(&mut self, span: u32) -> bool {
+        let (unswept, claimed) = (self.generation.unswept(), self.generation.claimed());
+        let won = self.space.exchange_generation(span, unswept, claimed);
+        self.spans |= u64::from(won) << (span - self.first);
+        won
+    }
+
+    /// How many are left.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.count_ones() as usize
+    }
+
+    /// The first of the 64 indexes.
+    #[inline]
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// The spans that are left: bit `i` for the one at `first() + i`.
+    #[inline]
+    pub fn spans(&self) -> u64 {
+        self.spans
+    }
+}
+
+impl<'s, S: SweepSpace + ?Sized> Iterator for Claims<'s, S> {
+    type Item = Claim<'s, S>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Claim<'s, S>> {
+        Some(Claim {
+            space: self.space,
+            span: take_first(&mut self.spans, self.first)?,
+            generation: self.generation,
         })
     }
+}
+
+impl<S: SweepSpace + ?Sized> Drop for Claims<'_, S> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+/// Takes the first set bit out; its place, counted from `from`.
+#[inline]
+pub(crate) fn take_first(bits: &mut u64, from: u32) -> Option<u32> {
+    let rest = *bits & bits.checked_sub(1)?;
+    let first = from + bits.trailing_zeros();
+    *bits = rest;
+    Some(first)
 }
 
 /// The sole right to sweep one span, for as long as it lives.

@@ -11,6 +11,6 @@ mod sync;
 
 pub use background::{Background, Step};
 pub use credit::Debt;
-pub use generation::{Claim, GenerationWord};
+pub use generation::{Claim, Claims, GenerationWord};
 pub use space::{Reclaimed, SweepSpace};
 pub use sweeper::{Glue, Outcome, Progress, Sweeper};

@@ -9,7 +9,7 @@
 //! glue that runs inside [`SweepSpace::reclaim`] may allocate and so come back to
 //! [`Sweeper::sweep_span`](crate::Sweeper::sweep_span).
 
-use crate::Claim;
+use crate::{Claims, Glue};
 
 /// A heap that can be swept span by span.
 ///
@@ -27,7 +27,7 @@ use crate::Claim;
 ///   `exchange_generation` of an owner who frees a swept span outside sweeping.
 /// - No span is born with an older generation once [`Sweeper::begin`](crate::Sweeper::begin) has
 ///   returned a newer one, or [`Sweeper::open`](crate::Sweeper::open) has returned.
-/// - `next_span` leaves out no span that was born before the present cycle began.
+/// - `spans` leaves out no span that was born before the present cycle began.
 /// - `reclaim` destroys nothing but dead objects of the claimed span.
 /// - Only `reclaim` unwinds.
 pub unsafe trait SweepSpace: Sync {
@@ -42,33 +42,31 @@ pub unsafe trait SweepSpace: Sync {
     /// Sets the word, by a Release store.
     fn publish_generation(&self, span: u32, generation: u32);
 
-    /// The least index in `from..end` at which a span begins.
+    /// The spans of one kind that begin at the 64 indexes from `from`, a multiple of 64: bit `i`
+    /// for a span at `from + i`.
     ///
-    /// Spans that are born or freed meanwhile may be in the answer or not: the word decides.
-    fn next_span(&self, from: u32, end: u32) -> Option<u32>;
+    /// Spans that are born or freed meanwhile may be in the answer or not, and of either kind: the
+    /// word decides.
+    fn spans(&self, from: u32, glue: Glue) -> u64;
 
-    /// Whether sweeping the span runs drop glue, that is, code of the heap's user.
+    /// Sweeps the claimed spans, each of which the caller owns alone until its claim ends, and
+    /// adds what that gave back to `tally`.
     ///
-    /// The span may be swept and freed by another thread during the call. The answer is not used
-    /// then, but the call must be sound.
-    fn needs_drop(&self, span: u32) -> bool;
-
-    /// Sweeps the claimed span, which the caller owns alone until the claim ends, and adds what
-    /// that gave back to `tally`.
-    ///
-    /// The claim ends in one of three ways:
+    /// There is one claim, or, of spans without drop glue, up to 64, so that what is looked up once
+    /// serves all of them. Each is taken from the iterator and ends in one of three ways:
     ///
     /// - [`Claim::publish`]: the span is swept and stays. Publish *before* the span is put where
     ///   an allocator can find it, or the allocator finds a span that is still being swept.
     /// - [`Claim::retire`]: the span is empty and its memory goes back. Retire *before* the pages
     ///   go back, or the word of the next span that is born there is overwritten.
-    /// - It is dropped, by an early return or by unwinding: published.
+    /// - It is dropped, by an early return or by unwinding: published. Claims that were not taken
+    ///   by then come again in another call.
     ///
     /// # Panics
     ///
     /// May unwind, when drop glue does. The span then counts as swept: objects that were not
     /// reclaimed have to wait for the next cycle, or are lost; that is the heap's choice.
-    fn reclaim(&self, claim: Claim<'_, Self>, tally: &mut Reclaimed);
+    fn reclaim(&self, claims: &mut Claims<'_, Self>, tally: &mut Reclaimed);
 
     /// A visit that may have swept many spans ends: the place for what is dear to do a span, such
     /// as counting on a shared word or giving pages back. It is done before the visit counts as

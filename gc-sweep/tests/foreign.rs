@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use gc_sweep::{
-    Background, Claim, Debt, GenerationWord, Glue, Outcome, Progress, Reclaimed, Step, SweepSpace,
+    Background, Claims, Debt, GenerationWord, Glue, Outcome, Progress, Reclaimed, Step, SweepSpace,
     Sweeper,
 };
 
@@ -117,30 +117,31 @@ unsafe impl SweepSpace for Heap {
     fn publish_generation(&self, span: u32, generation: u32) {
         self.span(span).word.publish(generation);
     }
-    fn next_span(&self, from: u32, end: u32) -> Option<u32> {
-        let head = from.next_multiple_of(STRIDE);
-        (head < end).then_some(head)
+    fn spans(&self, from: u32, glue: Glue) -> u64 {
+        let heads = (from..self.end().min(from + 64)).filter(|index| index.is_multiple_of(STRIDE));
+        heads
+            .filter(|head| self.span(*head).drops == (glue == Glue::With))
+            .fold(0, |bits, head| bits | 1 << (head - from))
     }
-    fn needs_drop(&self, span: u32) -> bool {
-        self.span(span).drops
-    }
-    fn reclaim(&self, claim: Claim<'_, Self>, tally: &mut Reclaimed) {
-        let index = claim.span();
-        let span = self.span(index);
-        let marked = span.marked.swap(0, SeqCst);
-        let dead = span.allocated.swap(marked, SeqCst) & !marked;
-        for object in (0..OBJECTS).filter(|object| dead >> object & 1 == 1) {
-            span.reclaimed[object as usize].fetch_add(1, SeqCst);
-        }
-        assert!(!span.panics.load(SeqCst), "drop glue of span {index}");
-        tally.freed_objects += u64::from(dead.count_ones());
-        if marked != 0 {
-            claim.publish();
-            tally.freed_bytes += dead.count_ones() as usize * SLOT_BYTES;
-        } else {
-            claim.retire();
-            tally.freed_bytes += OBJECTS as usize * SLOT_BYTES;
-            tally.spans_freed += 1;
+    fn reclaim(&self, claims: &mut Claims<'_, Self>, tally: &mut Reclaimed) {
+        for claim in claims {
+            let index = claim.span();
+            let span = self.span(index);
+            let marked = span.marked.swap(0, SeqCst);
+            let dead = span.allocated.swap(marked, SeqCst) & !marked;
+            for object in (0..OBJECTS).filter(|object| dead >> object & 1 == 1) {
+                span.reclaimed[object as usize].fetch_add(1, SeqCst);
+            }
+            assert!(!span.panics.load(SeqCst), "drop glue of span {index}");
+            tally.freed_objects += u64::from(dead.count_ones());
+            if marked != 0 {
+                claim.publish();
+                tally.freed_bytes += dead.count_ones() as usize * SLOT_BYTES;
+            } else {
+                claim.retire();
+                tally.freed_bytes += OBJECTS as usize * SLOT_BYTES;
+                tally.spans_freed += 1;
+            }
         }
     }
 }

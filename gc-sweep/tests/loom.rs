@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize as Count, Ordering::SeqCst};
 
 use gc_sweep::{
-    Background, Claim, GenerationWord, Glue, Outcome, Reclaimed, Step, SweepSpace, Sweeper,
+    Background, Claims, GenerationWord, Glue, Outcome, Reclaimed, Step, SweepSpace, Sweeper,
 };
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -63,17 +63,18 @@ unsafe impl SweepSpace for Space {
     fn publish_generation(&self, span: u32, generation: u32) {
         self.0[span as usize].word.publish(generation);
     }
-    fn next_span(&self, from: u32, end: u32) -> Option<u32> {
-        (from < end).then_some(from)
+    fn spans(&self, from: u32, glue: Glue) -> u64 {
+        let of_kind = |span: &Span| u64::from(span.drops == (glue == Glue::With));
+        let spans = self.0.iter().skip(from as usize).take(64);
+        spans.rfold(0, |bits, span| bits << 1 | of_kind(span))
     }
-    fn needs_drop(&self, span: u32) -> bool {
-        self.0[span as usize].drops
-    }
-    fn reclaim(&self, claim: Claim<'_, Self>, _tally: &mut Reclaimed) {
-        let span = &self.0[claim.span() as usize];
-        span.content.with_mut(|_| ());
-        span.sweeps.fetch_add(1, SeqCst);
-        self.1.lock().unwrap().push(thread::current().id());
+    fn reclaim(&self, claims: &mut Claims<'_, Self>, _tally: &mut Reclaimed) {
+        for claim in claims {
+            let span = &self.0[claim.span() as usize];
+            span.content.with_mut(|_| ());
+            span.sweeps.fetch_add(1, SeqCst);
+            self.1.lock().unwrap().push(thread::current().id());
+        }
     }
     fn settle(&self) {
         let own = thread::current().id();

@@ -33,17 +33,19 @@
 use crate::crew::Crew;
 use crate::cycle::{CollectError, message_of};
 use crate::ports::mark::{MarkModel, WorldRoots};
+use crate::raw::account::Marking;
 use crate::raw::core::Core;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::phase::Phase;
 use crate::raw::task::{STOPPED, Task, during};
 use crate::raw::wave;
 use crate::stats::CycleStats;
-use crate::sync::{Ordering, lock};
+use crate::sync::{Ordering, lock, thread_cpu};
 use gc_mark::{Kind, Object, Outcome, Roots, Visitor};
 use std::collections::HashSet;
+use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A world in which every mutator logs what it overwrites. When it is dropped they stop, whatever
 /// has happened; marks that no sweep was begun for are forgotten.
@@ -54,6 +56,8 @@ pub struct Beside<'s> {
     task: Task,
     markers: usize,
     begun: Instant,
+    /// This thread's processor time at the beginning.
+    cpu: Duration,
     /// A sweep has begun, which will clear the marks.
     swept: bool,
 }
@@ -61,7 +65,12 @@ pub struct Beside<'s> {
 impl<'s> Beside<'s> {
     /// H1 to H3.
     pub(crate) fn arm(core: &'s Arc<Core>, cycle: &'s mut CycleStats) -> Self {
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), thread_cpu());
+        // Relaxed: a count.
+        core.counters.objects_marked.store(0, Ordering::Relaxed);
+        core.account.begin_marking();
+        // Of a cycle before: one who gave up when that had ended.
+        core.logs.take_given_up();
         core.roots.set_logging(true);
         core.handshake(Phase::Arming, || ());
         core.handshake(Phase::Armed, || ());
@@ -77,6 +86,7 @@ impl<'s> Beside<'s> {
             task: Task::Marking { cycle: number },
             markers: 1,
             begun,
+            cpu,
             swept: false,
         }
     }
@@ -88,13 +98,19 @@ impl<'s> Beside<'s> {
     /// [`CollectError::TracePanicked`]; then drop this world.
     pub fn mark(&mut self, crew: &mut Crew) -> Result<(), CollectError> {
         let core = self.core;
-        if core.logs.take_given_up() {
-            let message = "under a lock's guard, while the cycle armed".to_owned();
-            return Err(CollectError::TracePanicked { message });
-        }
+        self.check_given_up()?;
         self.markers = crew.muster(core.live_bytes());
         self.cycle.markers = self.markers;
         self.mark_from(crew, &WorldRoots::new(core))
+    }
+
+    /// Whether a writer could not log what it overwrites.
+    fn check_given_up(&self) -> Result<(), CollectError> {
+        if self.core.logs.take_given_up() {
+            let message = "of what a lock guards, while a mutator logged it".to_owned();
+            return Err(CollectError::TracePanicked { message });
+        }
+        Ok(())
     }
 
     /// Marks what was logged, until nothing more is at hand; then asks every mutator (H4). True
@@ -104,6 +120,7 @@ impl<'s> Beside<'s> {
     ///
     /// As [`Self::mark`].
     pub fn drain(&mut self, crew: &mut Crew) -> Result<bool, CollectError> {
+        self.check_given_up()?;
         loop {
             self.core.logs.add(self.core.roots.take_log());
             let logged = self.core.logs.take();
@@ -130,10 +147,19 @@ impl<'s> Beside<'s> {
         crew: &mut Crew,
         roots: &R,
     ) -> Result<(), CollectError> {
-        let marked = crew.mark(&self.model, roots, self.markers, self.task, false);
+        let marked = crew.mark_beside(
+            &self.model,
+            roots,
+            self.markers,
+            self.task,
+            &self.core.assist,
+        );
         match marked {
             Ok(Outcome { objects, .. }) => {
                 self.cycle.objects_marked += objects;
+                // Relaxed: a count.
+                let marked = &self.core.counters.objects_marked;
+                marked.store(self.cycle.objects_marked, Ordering::Relaxed);
                 Ok(())
             }
             Err(aborted) => {
@@ -154,6 +180,12 @@ impl<'s> Beside<'s> {
     pub unsafe fn begin_sweep(mut self) {
         let core = self.core;
         self.cycle.mark = self.begun.elapsed();
+        core.account.end_marking(Some(Marking {
+            markers_cpu: (thread_cpu() - self.cpu) * self.markers as u32,
+            objects: self.cycle.objects_marked,
+            mutators: core.world.mutators(),
+            in_use_bytes: core.heap.pages().stats().in_use_bytes,
+        }));
         if core.debug.check_marks {
             self.check_marks();
         }
@@ -166,8 +198,7 @@ impl<'s> Beside<'s> {
         core.weak_gate.open();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
-        core.fix_debt();
-        core.suspend_trigger();
+        core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();
     }
@@ -211,7 +242,11 @@ impl Visitor for Found<'_> {
     fn visit(&mut self, object: Object, kind: Kind) {
         if !self.core.is_marked(object) {
             let name = (info_of(kind).name)();
-            eprintln!("heapwright: {object:?}, a {name}, is reachable and was not marked");
+            // Not `eprintln`: a test's harness would keep the line to itself.
+            let _ = writeln!(
+                std::io::stderr(),
+                "heapwright: {object:?}, a {name}, is reachable and was not marked"
+            );
             std::process::abort();
         }
         if self.seen.insert(object.0) && !kind.noscan {
@@ -224,6 +259,7 @@ impl Drop for Beside<'_> {
     fn drop(&mut self) {
         let core = self.core;
         if !self.swept {
+            core.account.end_marking(None);
             core.weak_gate.open();
             core.rest();
             // SAFETY: nobody marks: this thread has done with it, and every mutator has given up

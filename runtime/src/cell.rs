@@ -3,9 +3,9 @@
 use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::gc::Gc;
+use crate::raw::barrier::Slot;
 use crate::raw::{info, kind_of, object_at};
 use crate::repr::Managed;
-use crate::sync::{AtomicPtr, Ordering};
 use gc_mark::{Rebrand, Trace, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 /// hear of it: while it marks, a store logs what it overwrites; otherwise it costs a test more
 /// than a plain one.
 pub struct GcCell<'gc, T: ?Sized> {
-    word: AtomicPtr<u8>,
+    word: Slot,
     holds: PhantomData<Gc<'gc, T>>,
     /// Invariant in `T`: a cell of a type is no cell of a supertype, through which another value
     /// could be stored. A function's type, so that `Send` and `Sync` hang on `holds` alone.
@@ -28,7 +28,7 @@ impl<'gc, T: ?Sized> GcCell<'gc, T> {
     /// A cell that holds `value`.
     pub fn new(value: Option<Gc<'gc, T>>) -> Self {
         Self {
-            word: AtomicPtr::new(to_word(value)),
+            word: Slot::new(to_word(value)),
             holds: PhantomData,
             stores: PhantomData,
         }
@@ -42,10 +42,8 @@ impl<'gc, T: ?Sized> GcCell<'gc, T> {
     /// What the cell holds.
     #[inline]
     pub fn get(&self) -> Option<Gc<'gc, T>> {
-        // Acquire: pairs with the Release of the stores below; who reads a reference reads the
-        // object as it was when the reference was stored.
         // SAFETY: the word came from a `Gc` of this type and brand.
-        unsafe { from_word(self.word.load(Ordering::Acquire)) }
+        unsafe { from_word(self.word.load()) }
     }
 }
 
@@ -53,12 +51,10 @@ impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
     /// Stores `value`.
     #[inline(always)]
     pub fn set<C: Collector>(&self, cx: &Cx<'gc, C>, value: Option<Gc<'gc, T>>) {
-        if cx.inside().phase().logs() {
-            self.swap(cx, value);
-        } else {
-            // Release: pairs with the Acquire in `get`.
-            self.word.store(to_word(value), Ordering::Release);
-        }
+        self.word.store(to_word(value), cx.inside().phase(), |old| {
+            // SAFETY: the word came from a `Gc` of this type and brand.
+            log_store(cx, unsafe { from_word(old) }, value);
+        });
     }
 
     /// Stores `value` and returns what the cell held.
@@ -67,9 +63,8 @@ impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
         cx: &Cx<'gc, C>,
         value: Option<Gc<'gc, T>>,
     ) -> Option<Gc<'gc, T>> {
-        // AcqRel: Release pairs with the Acquire in `get`; Acquire as in `get`, for the old.
         // SAFETY: the word came from a `Gc` of this type and brand.
-        let old = unsafe { from_word(self.word.swap(to_word(value), Ordering::AcqRel)) };
+        let old = unsafe { from_word(self.word.swap(to_word(value))) };
         log_store(cx, old, value);
         old
     }
@@ -85,18 +80,50 @@ impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
         current: Option<Gc<'gc, T>>,
         new: Option<Gc<'gc, T>>,
     ) -> Result<(), Option<Gc<'gc, T>>> {
-        let (from, to) = (to_word(current), to_word(new));
-        // AcqRel, and Acquire on failure: as in `swap` and in `get`.
-        match self
-            .word
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-        {
+        match self.word.compare_exchange(to_word(current), to_word(new)) {
             Ok(_) => {
                 log_store(cx, current, new);
                 Ok(())
             }
             // SAFETY: the word came from a `Gc` of this type and brand.
             Err(found) => Err(unsafe { from_word(found) }),
+        }
+    }
+}
+
+impl<'gc, T: ?Sized + Managed> GcCell<'gc, T> {
+    /// Stores into each cell of `to` what the cell of `from` at the same place holds. The two may
+    /// overlap: it is as if all were read before any is stored. Another thread may see some stored
+    /// and others not.
+    ///
+    /// ```
+    /// use runtime::{Gc, GcCell, Heap};
+    ///
+    /// let mut mutator = Heap::new()?.mutator();
+    /// mutator.enter(|cx| {
+    ///     let cells = (0..4_u32).map(|n| GcCell::new(Some(cx.alloc(n))));
+    ///     let cells: Gc<'_, [GcCell<'_, u32>]> = cx.alloc_slice(cells);
+    ///     GcCell::copy(cx, &cells[..3], &cells[1..]);
+    ///     let numbers = cells.iter().map(|cell| *cell.get().unwrap());
+    ///     assert_eq!(numbers.collect::<Vec<_>>(), [0, 0, 1, 2]);
+    /// });
+    /// # Ok::<(), runtime::ReserveError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many cells in `to` as in `from`; nothing is stored then.
+    pub fn copy<C: Collector>(cx: &Cx<'gc, C>, from: &[Self], to: &[Self]) {
+        assert_eq!(
+            from.len(),
+            to.len(),
+            "cells are copied from a slice to one of another length"
+        );
+        let pairs = from.iter().zip(to);
+        if from.as_ptr() < to.as_ptr() {
+            pairs.rev().for_each(|(from, to)| to.set(cx, from.get()));
+        } else {
+            pairs.for_each(|(from, to)| to.set(cx, from.get()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `Cx`: what a closure can do in the heap.
 
 use crate::collector::{Barrier, Collector};
+use crate::external::External;
 use crate::gc::Gc;
 use crate::on_the_fly::OnTheFly;
 use crate::raw::object_type::info;
@@ -205,6 +206,11 @@ impl<'gc, C: Collector> Cx<'gc, C> {
             self.inside().handle(object_at(Gc::at(gc)), kind),
             Gc::at(gc),
         )
+    }
+
+    /// Counts so many bytes as owned by an object, outside of the heap; to be kept in that object.
+    pub fn external(&self, bytes: usize) -> External {
+        External::new(&self.inside().shared.core.account.external_bytes, bytes)
     }
 
     /// Lets a cycle that marks go on while this closure runs for long. Allocating does so by

@@ -214,7 +214,7 @@ impl Stopped<'_> {
         let roots = WorldRoots::new(self.core);
         let markers = crew.muster(self.core.live_bytes());
         self.cycle.markers = markers;
-        match crew.mark(&model, &roots, markers, STOPPED, true) {
+        match crew.mark_alone(&model, &roots, markers) {
             Ok(outcome) => {
                 self.cycle.objects_marked += outcome.objects;
                 Ok(())
@@ -244,8 +244,7 @@ impl Stopped<'_> {
         core.rest();
         core.heap.rewind();
         core.sweeper.open(core.heap.spans_end());
-        core.fix_debt();
-        core.suspend_trigger();
+        core.begin_growth();
         self.swept = true;
         self.cycle.number = core.counters.next_cycle();
     }

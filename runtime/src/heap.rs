@@ -1,10 +1,11 @@
 //! The heap as its users hold it: built, shared, entered, looked at.
 
-use crate::collector::Collector;
+use crate::collector::{Barrier, Collector};
 use crate::cx::Cx;
 use crate::cycle::CollectError;
 use crate::debug::Debug;
 use crate::on_the_fly::OnTheFly;
+use crate::pacer::Policy;
 use crate::ports::source::AnySource;
 use crate::raw;
 use crate::raw::core::{Core, Local, Settings};
@@ -12,6 +13,7 @@ use crate::raw::fences::Fences;
 use crate::raw::shared::Shared;
 use crate::raw::world::State;
 use crate::stats::{CycleStats, Stats};
+use crate::sync::with_thread_name;
 use alloc_core::{Census, Mmap, PageSource, ReserveError};
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ const RESERVE_BYTES_MIN: usize = 8 << 20;
 /// A handle: cloning it is cheap and gives another one of the same heap. The heap's memory goes
 /// back, and whatever is in it is dropped, when the last handle and the last [`Mutator`] are gone.
 pub struct Runtime<C: Collector = OnTheFly> {
-    shared: Arc<Shared<C>>,
+    pub(crate) shared: Arc<Shared<C>>,
 }
 
 impl<C: Collector> Clone for Runtime<C> {
@@ -71,8 +73,7 @@ impl<C: Collector> Runtime<C> {
     /// Registers a mutator: what a thread allocates with. Usually one a thread; called by the
     /// thread's name in reports.
     pub fn mutator(&self) -> Mutator<C> {
-        let thread = std::thread::current();
-        self.mutator_named(thread.name().unwrap_or("unnamed"))
+        with_thread_name(|name| self.mutator_named(name.unwrap_or("unnamed")))
     }
 
     /// Registers a mutator under a name, by which reports call it.
@@ -101,7 +102,27 @@ impl<C: Collector> Runtime<C> {
     /// Sets the growth in percent after which a cycle begins; `None`: never for growth. At any
     /// time, from any thread.
     pub fn set_gc_percent(&self, percent: Option<u32>) {
-        self.shared.core.set_percent(percent);
+        self.set_policy(percent.map_or(Policy::Off, Policy::Percent));
+    }
+
+    /// Sets how much the heap may grow before the next cycle begins. At any time, from any thread.
+    pub fn set_policy(&self, policy: Policy) {
+        if C::COLLECTS {
+            self.shared
+                .core
+                .set_pacing(|settings| settings.policy = policy);
+        }
+    }
+
+    /// Sets or lifts the size that heap and overhead together should not exceed, in bytes: cycles
+    /// begin earlier and free memory goes back sooner as it comes near. It is soft: where keeping
+    /// it would take more than half of the processors it is exceeded. At any time, from any thread.
+    ///
+    /// What must never be exceeded is [`Builder::limit_bytes`].
+    pub fn set_memory_limit(&self, limit_bytes: Option<usize>) {
+        self.shared
+            .core
+            .set_pacing(|settings| settings.limit_bytes = limit_bytes);
     }
 
     /// Gives all free memory back to the operating system, now; returns how many bytes.
@@ -117,7 +138,9 @@ impl<C: Collector> Runtime<C> {
         let pages = core.heap.pages().stats();
         Stats {
             live_bytes: core.live_bytes(),
-            goal_bytes: core.trigger_bytes(),
+            goal_bytes: core.account.goal_bytes(),
+            allocated_bytes: core.account.allocated_bytes(),
+            external_bytes: core.account.external_bytes(),
             heap_bytes: pages.in_use_bytes,
             retained_bytes: pages.retained_bytes,
             released_bytes: pages.released_bytes,
@@ -136,7 +159,7 @@ impl<C: Collector> Runtime<C> {
 /// The settings of a heap.
 pub struct Builder<C: Collector> {
     collector: C,
-    percent: Option<u32>,
+    policy: Policy,
     reserve_bytes: usize,
     limit_bytes: Option<usize>,
     debug: Debug,
@@ -149,7 +172,7 @@ impl<C: Collector> Builder<C> {
     pub fn new(collector: C) -> Self {
         Self {
             collector,
-            percent: Some(100),
+            policy: Policy::Percent(100),
             reserve_bytes: RESERVE_BYTES,
             limit_bytes: None,
             debug: Debug::default(),
@@ -160,13 +183,13 @@ impl<C: Collector> Builder<C> {
 
     /// By how many percent of what survived the heap grows before the next cycle: 100 if not set.
     pub fn gc_percent(mut self, percent: u32) -> Self {
-        self.percent = Some(percent);
+        self.policy = Policy::Percent(percent);
         self
     }
 
     /// No cycle begins for the heap's growth.
     pub fn gc_off(mut self) -> Self {
-        self.percent = None;
+        self.policy = Policy::Off;
         self
     }
 
@@ -212,14 +235,19 @@ impl<C: Collector> Builder<C> {
         if let Some(limit_bytes) = self.limit_bytes {
             heap.pages().set_limit(limit_bytes);
         }
-        let percent = if C::COLLECTS { self.percent } else { None };
+        let policy = if C::COLLECTS {
+            self.policy
+        } else {
+            Policy::Off
+        };
         let fences = if self.symmetric_fences {
             Fences::Symmetric
         } else {
             Fences::probe()
         };
         let settings = Settings {
-            percent,
+            policy,
+            is_beside: C::BARRIER != Barrier::None,
             fences,
             debug: self.debug,
         };

@@ -7,6 +7,7 @@ extern crate self as runtime;
 // What a program holds.
 mod cell;
 mod cx;
+mod external;
 mod gc;
 mod heap;
 mod locked;
@@ -31,8 +32,12 @@ mod ports;
 pub mod raw;
 mod sync;
 
+#[cfg(all(test, not(heapwright_loom)))]
+mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
+#[cfg(all(test, heapwright_loom))]
+mod models_barrier;
 
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use beside::Beside;
@@ -42,6 +47,7 @@ pub use crew::Crew;
 pub use cx::{Cx, Exhausted};
 pub use cycle::{CollectError, Session, Stopped};
 pub use debug::Debug;
+pub use external::External;
 pub use gc::Gc;
 pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
 pub use heap::{Builder, Heap, Mutator, Runtime};

@@ -14,76 +14,112 @@ use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
-use crate::raw::stamp_lock::{NO_STAMP, StampLock};
+use crate::raw::stamp_lock::{KEEP, StampLock, UNLOGGED};
 use crate::raw::task::{self, STOPPED, Task};
+use crate::sync::LockedCell;
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+/// Where a writer's mutator is in a cycle.
+pub(crate) struct Moment<'a> {
+    pub(crate) phase: Phase,
+    /// The cycle, if the phase is that of marking.
+    pub(crate) cycle: u64,
+    pub(crate) sink: &'a dyn LogSink,
+}
+
+impl<'a> Moment<'a> {
+    fn of<C: Collector>(cx: &'a Cx<'_, C>) -> Self {
+        let inside = cx.inside();
+        Self {
+            phase: inside.phase(),
+            cycle: inside.marking(),
+            sink: inside,
+        }
+    }
+}
+
 /// Data and its lock; what `Locked` and `RwLocked` share.
 #[derive(Default)]
-struct Data<T> {
-    lock: StampLock,
-    data: UnsafeCell<T>,
+pub(crate) struct Data<T> {
+    pub(crate) lock: StampLock,
+    data: LockedCell<T>,
 }
 
 impl<T> Data<T> {
-    fn new(data: T) -> Self {
+    pub(crate) fn new(data: T) -> Self {
         Self {
             lock: StampLock::default(),
-            data: UnsafeCell::new(data),
+            data: LockedCell::new(data),
         }
     }
 
     /// # Safety
     ///
     /// The caller holds the lock.
-    unsafe fn get(&self) -> &T {
+    pub(crate) unsafe fn get(&self) -> &T {
         // SAFETY: whoever writes holds the lock alone.
         unsafe { &*self.data.get() }
     }
 }
 
 impl<T: Trace> Data<T> {
-    /// Takes the lock for a writer, and logs what must be.
-    fn write<'a, C: Collector>(
+    /// Takes the lock for a writer by `take`, which is told the stamp.
+    #[inline]
+    fn write_in<'a, C: Collector>(
         &'a self,
         cx: &'a Cx<'_, C>,
+        take: impl FnOnce(&StampLock, u64) -> Option<u64>,
+    ) -> Option<Writer<'a, T>> {
+        if T::NEEDS_TRACE && cx.inside().phase().logs() {
+            return self.write(Moment::of(cx), |stamp| take(&self.lock, stamp));
+        }
+        take(&self.lock, KEEP)?;
+        Some(Writer {
+            data: self,
+            end: End::Plain,
+        })
+    }
+
+    /// Takes the lock for a writer, and logs what must be.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn write<'a>(
+        &'a self,
+        now: Moment<'a>,
         take: impl FnOnce(u64) -> Option<u64>,
     ) -> Option<Writer<'a, T>> {
-        let phase = if T::NEEDS_TRACE {
-            cx.inside().phase()
-        } else {
-            Phase::Idle
-        };
-        let stamp = if phase == Phase::Marking {
-            cx.inside().marking()
-        } else {
-            NO_STAMP
+        let stamp = match now.phase {
+            Phase::Idle => KEEP,
+            Phase::Arming | Phase::Armed => UNLOGGED,
+            Phase::Marking => now.cycle,
         };
         let before = take(stamp)?;
         let mut writer = Writer {
             data: self,
-            unlogged: None,
-            sink: None,
+            end: End::Unlogged(before, now.sink),
         };
-        if phase.logs() && before != stamp {
-            writer.unlogged = Some(before);
-            writer.log(cx.inside());
-            writer.unlogged = None;
+        if now.phase.logs_new() || now.phase == Phase::Marking && before != stamp {
+            writer.log(now.sink);
         }
-        if phase.logs_new() {
-            writer.sink = Some(cx.inside());
-        }
+        writer.end = if now.phase.logs_new() {
+            End::LogAgain(now.sink)
+        } else {
+            End::Plain
+        };
         Some(writer)
     }
 
     fn trace<V: Visitor>(&self, visitor: &mut V) {
-        if !T::NEEDS_TRACE {
-            return;
+        if T::NEEDS_TRACE {
+            self.trace_during(task::current(), visitor);
         }
-        match task::current() {
+    }
+
+    /// What the thread that traces is doing decides how it gets at the data.
+    pub(crate) fn trace_during<V: Visitor>(&self, task: Task, visitor: &mut V) {
+        match task {
             STOPPED => {
                 // SAFETY: the world is stopped and guards live inside closures only, so nobody
                 // writes the data; not even if a guard was leaked and the lock is still taken.
@@ -107,12 +143,20 @@ impl<T: Trace> Data<T> {
 }
 
 /// The right to write.
-struct Writer<'a, T: Trace> {
-    data: &'a Data<T>,
-    /// The stamp to go back to, while the data is not logged yet.
-    unlogged: Option<u64>,
-    /// Where the data is logged once more at the end: in phases of arming.
-    sink: Option<&'a dyn LogSink>,
+pub(crate) struct Writer<'a, T: Trace> {
+    pub(crate) data: &'a Data<T>,
+    end: End<'a>,
+}
+
+/// How a writer's right ends.
+enum End<'a> {
+    /// With giving up the lock.
+    Plain,
+    /// The data is not logged yet: the lock goes back to this stamp, and the cycle is told that a
+    /// marker may have passed the data by, trusting the other.
+    Unlogged(u64, &'a dyn LogSink),
+    /// In phases of arming: the data is logged once more.
+    LogAgain(&'a dyn LogSink),
 }
 
 impl<T: Trace> Writer<'_, T> {
@@ -122,13 +166,13 @@ impl<T: Trace> Writer<'_, T> {
         unsafe { self.data.get() }.trace(&mut Collecting(&mut entries));
         sink.log_all(entries);
     }
-}
 
-impl<T: Trace> Drop for Writer<'_, T> {
-    fn drop(&mut self) {
+    #[cold]
+    #[inline(never)]
+    fn log_again(&self, sink: &dyn LogSink) {
         /// Ends the guard, even if `trace` panics: then what was written is not known.
-        struct End<'a>(&'a StampLock, Option<&'a dyn LogSink>);
-        impl Drop for End<'_> {
+        struct Ending<'a>(&'a StampLock, Option<&'a dyn LogSink>);
+        impl Drop for Ending<'_> {
             fn drop(&mut self) {
                 if let Some(sink) = self.1 {
                     sink.give_up();
@@ -136,15 +180,23 @@ impl<T: Trace> Drop for Writer<'_, T> {
                 self.0.unlock();
             }
         }
-        if let Some(stamp) = self.unlogged {
-            self.data.lock.unlock_unlogged(stamp);
-            return;
+        let mut ending = Ending(&self.data.lock, Some(sink));
+        self.log(sink);
+        ending.1 = None;
+    }
+}
+
+impl<T: Trace> Drop for Writer<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.end {
+            End::Plain => self.data.lock.unlock(),
+            End::Unlogged(stamp, sink) => {
+                sink.give_up();
+                self.data.lock.unlock_unlogged(stamp);
+            }
+            End::LogAgain(sink) => self.log_again(sink),
         }
-        let mut end = End(&self.data.lock, self.sink);
-        if let Some(sink) = self.sink {
-            self.log(sink);
-        }
-        end.1 = None;
     }
 }
 
@@ -164,7 +216,7 @@ struct Reader<'a, T> {
 
 impl<T> Drop for Reader<'_, T> {
     fn drop(&mut self) {
-        self.data.lock.unlock_shared(NO_STAMP);
+        self.data.lock.unlock_shared(KEEP);
     }
 }
 
@@ -193,9 +245,12 @@ impl<T: Trace> Locked<T> {
     ///
     /// A thread that asks twice waits for itself. The first guard in a cycle, while a collector
     /// marks, takes time in proportion to the references in the data.
+    #[inline]
     pub fn lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> LockedGuard<'a, T> {
-        let lock = &self.inner.lock;
-        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+        match self
+            .inner
+            .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
+        {
             Some(writer) => LockedGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -203,8 +258,7 @@ impl<T: Trace> Locked<T> {
 
     /// The lock if nobody has it.
     pub fn try_lock<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<LockedGuard<'a, T>> {
-        let lock = &self.inner.lock;
-        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        let writer = self.inner.write_in(cx, StampLock::try_lock)?;
         Some(LockedGuard { writer })
     }
 }
@@ -295,8 +349,10 @@ impl<T: Trace> RwLocked<T> {
     ///
     /// As [`Locked::lock`] otherwise.
     pub fn write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> WriteGuard<'a, T> {
-        let lock = &self.inner.lock;
-        match self.inner.write(cx, |stamp| Some(lock.lock(stamp))) {
+        match self
+            .inner
+            .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
+        {
             Some(writer) => WriteGuard { writer },
             None => unreachable!("a lock that was waited for"),
         }
@@ -304,8 +360,7 @@ impl<T: Trace> RwLocked<T> {
 
     /// The right to write, if nobody reads or writes.
     pub fn try_write<'a, C: Collector>(&'a self, cx: &'a Cx<'_, C>) -> Option<WriteGuard<'a, T>> {
-        let lock = &self.inner.lock;
-        let writer = self.inner.write(cx, |stamp| lock.try_lock(stamp))?;
+        let writer = self.inner.write_in(cx, StampLock::try_lock)?;
         Some(WriteGuard { writer })
     }
 }

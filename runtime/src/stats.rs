@@ -63,7 +63,12 @@ pub struct Stats {
     pub allocated_bytes: usize,
     /// Bytes of slots in use; too high by the dead that a sweep in progress has not found yet.
     pub live_bytes: usize,
-    /// The live bytes at which the next cycle begins.
+    /// Bytes that objects own outside of the heap, as far as they said so ([`External`]).
+    ///
+    /// [`External`]: crate::External
+    pub external_bytes: usize,
+    /// The size that live and external bytes should not exceed. A collector that marks beside the
+    /// mutators begins before.
     pub goal_bytes: usize,
     /// Bytes of pages that hold spans.
     pub heap_bytes: usize,
@@ -102,11 +107,6 @@ impl Count {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn sub(&self, n: usize) {
-        // Relaxed: as above.
-        self.0.fetch_sub(n, Ordering::Relaxed);
-    }
-
     pub(crate) fn get(&self) -> usize {
         // Relaxed: as above.
         self.0.load(Ordering::Relaxed)
@@ -116,7 +116,8 @@ impl Count {
 /// The counters of one heap.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) allocated_bytes: Count,
+    /// Objects marked in the rounds of this cycle that are over.
+    pub(crate) objects_marked: AtomicUsize,
     pub(crate) drop_panics: Count,
     pub(crate) trace_panics: Count,
     cycles: AtomicU64,
@@ -189,7 +190,6 @@ impl Counters {
             late_max,
             cycles: load(&self.cycles),
             last_cycle: *lock(&self.last),
-            allocated_bytes: self.allocated_bytes.get(),
             pause_max: Duration::from_nanos(load(&self.pause_max_ns)),
             pause_total: Duration::from_nanos(load(&self.pause_total_ns)),
             wait_max: Duration::from_nanos(load(&self.wait_max_ns)),

@@ -24,9 +24,47 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Locks `mutex` if nobody has it.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    mutex.try_lock().ok()
+}
+
 /// Waits on `condvar`; may return without reason.
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An Acquire load that sees either side of a concurrent store in every model.
+///
+/// Loom 0.7 remembers one latest access a location and so never explores "A loads, then stores"
+/// against "B loads": every barrier passes against a marker's plain load. An exchange that fails,
+/// in B's place, is explored, and writes nothing. Outside the model it is the plain load.
+#[inline(always)]
+pub(crate) fn load_visible(word: &AtomicU64) -> u64 {
+    if cfg!(heapwright_loom) {
+        // Acquire, both: stands in for the load below. No model comes to this value.
+        let (order, on_failure) = (Ordering::Acquire, Ordering::Acquire);
+        let exchanged = word.compare_exchange(u64::MAX, u64::MAX, order, on_failure);
+        exchanged.unwrap_or_else(|found| found)
+    } else {
+        // Acquire: pairs with the Release of whoever wrote the word; the caller names it.
+        word.load(Ordering::Acquire)
+    }
+}
+
+/// [`load_visible`] of a pointer.
+#[inline(always)]
+pub(crate) fn load_visible_ptr(word: &AtomicPtr<u8>) -> *mut u8 {
+    if cfg!(heapwright_loom) {
+        let nobodys = std::ptr::without_provenance_mut(usize::MAX);
+        // Acquire, both: as in `load_visible`.
+        let (order, on_failure) = (Ordering::Acquire, Ordering::Acquire);
+        let exchanged = word.compare_exchange(nobodys, nobodys, order, on_failure);
+        exchanged.unwrap_or_else(|found| found)
+    } else {
+        // Acquire: pairs with the Release of whoever wrote the word; the caller names it.
+        word.load(Ordering::Acquire)
+    }
 }
 
 /// Lets others run: the `round`-th time in a row, from a pause of the processor to a short sleep.
@@ -44,12 +82,21 @@ pub(crate) fn relax(round: u32) {
     }
 }
 
+// The model's parking lot: one queue for all words, under a lock like the real one's.
+#[cfg(heapwright_loom)]
+loom::lazy_static! {
+    static ref LOT: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+}
+
 /// Sleeps until [`unpark_all`] is called for `word`, unless `asleep` says otherwise, which is asked
 /// where no call of `unpark_all` can come in between. May return without reason.
 pub(crate) fn park(word: &AtomicU64, asleep: impl Fn(&AtomicU64) -> bool) {
     #[cfg(heapwright_loom)]
-    if asleep(word) {
-        loom::thread::yield_now();
+    {
+        let lot = lock(&LOT.0);
+        if asleep(word) {
+            drop(wait(&LOT.1, lot));
+        }
     }
     #[cfg(not(heapwright_loom))]
     {
@@ -66,7 +113,11 @@ pub(crate) fn park(word: &AtomicU64, asleep: impl Fn(&AtomicU64) -> bool) {
 /// Wakes all who sleep for `word`.
 pub(crate) fn unpark_all(word: &AtomicU64) {
     #[cfg(heapwright_loom)]
-    let _ = word;
+    {
+        let _ = word;
+        let _lot = lock(&LOT.0);
+        LOT.1.notify_all();
+    }
     #[cfg(not(heapwright_loom))]
     {
         let key = std::ptr::from_ref(word).addr();
@@ -84,6 +135,42 @@ pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
         spawned.is_ok()
     })
 }
+
+/// The processor time that this thread has used; where the system does not tell, time since some
+/// moment, as if it had run all along.
+pub(crate) fn thread_cpu() -> std::time::Duration {
+    #[cfg(all(target_os = "linux", not(heapwright_loom)))]
+    {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: writes to the place that it is given.
+        let read = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        if read == 0 {
+            return std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32);
+        }
+    }
+    static BEGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGIN.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// Sleeps for so long.
+pub(crate) fn sleep(time: std::time::Duration) {
+    std::thread::sleep(time);
+}
+
+/// Calls `act` with this thread's name.
+pub(crate) fn with_thread_name<R>(act: impl FnOnce(Option<&str>) -> R) -> R {
+    act(std::thread::current().name())
+}
+
+/// A fence for the compiler alone.
+#[cfg(not(heapwright_loom))]
+pub(crate) use std::sync::atomic::compiler_fence;
+
+/// The place of data that a lock of ours guards.
+pub(crate) use std::cell::UnsafeCell as LockedCell;
 
 /// How many threads can run at once, as far as the system tells.
 pub(crate) fn processors() -> usize {

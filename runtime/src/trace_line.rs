@@ -1,7 +1,9 @@
-//! One line a cycle on standard error, when `HEAPWRIGHT_TRACE` names `gc`.
+//! One line a cycle on standard error, when `HEAPWRIGHT_TRACE` names `gc`; and one when a cycle has
+//! waited for a mutator for 10 ms, and for twice as long, and so on.
 //!
 //! ```text
-//! gc 7 goal: 41.2 MiB->20.1 MiB, goal 40.2 MiB, pause 2.113 ms (stop 0.021 ms), 412 objects, ...
+//! gc 7 goal: 41.2 MiB->20.1 MiB, goal 40.2 MiB, no pause, mark 2.113 ms of 2.2 ms, 2 waves, ...
+//! gc waits for mutator "interpreter", 12 ms so far: its closure has not ended
 //! ```
 
 use crate::stats::{CycleStats, Reason};
@@ -51,6 +53,14 @@ pub(crate) fn format(cycle: &CycleStats, goal_bytes: usize) -> String {
         cycle.objects_marked,
         cycle.markers,
     )
+}
+
+/// Writes that a cycle waits for a mutator's closure to end, if anyone wants it.
+pub(crate) fn late(mutator: &str, wait: std::time::Duration) {
+    if wanted() {
+        let ms = wait.as_secs_f64() * 1e3;
+        eprintln!("gc waits for mutator {mutator:?}, {ms:.0} ms so far: its closure has not ended");
+    }
 }
 
 /// Writes the line of one cycle, if anyone wants it.

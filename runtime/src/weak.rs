@@ -65,6 +65,12 @@ impl WeakList {
         }
     }
 
+    /// Keeps the list, and so a collector before it clears anything.
+    #[cfg(all(test, not(heapwright_loom)))]
+    pub(crate) fn hold(&self) -> crate::sync::MutexGuard<'_, Vec<usize>> {
+        lock(&self.cells)
+    }
+
     /// Forgets the cells that are not marked, and clears those whose target is not.
     ///
     /// # Safety

@@ -22,8 +22,9 @@ mod objects;
 use common::{Drops, Random, seed};
 use custom_collector::DepthFirst;
 use graph::{Board, Model, reachable, reachable_from, tokens};
-use runtime::{Builder, Collector, Gc, OnTheFly, Root, Runtime, StopTheWorld, Trace};
+use runtime::{Builder, Collector, Debug, Gc, OnTheFly, Root, Runtime, StopTheWorld, Trace};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// How many times as long as usual.
 fn scale() -> usize {
@@ -44,8 +45,13 @@ type Cycles = Vec<(usize, BTreeSet<u64>)>;
 
 /// Runs a program that collects every so often, and compares with the twin each time.
 fn program<C: Collector>(collector: C, markers: usize, seed: u64) -> Cycles {
+    program_under(Debug::default(), collector, markers, seed)
+}
+
+fn program_under<C: Collector>(debug: Debug, collector: C, markers: usize, seed: u64) -> Cycles {
     let ballast_bytes = if markers > 1 { 50 << 20 } else { 0 };
-    let heap = Builder::new(collector).gc_off().build().unwrap();
+    let builder = Builder::new(collector).gc_off().debug(debug);
+    let heap = builder.build().unwrap();
     let mut mutator = heap.mutator();
     let drops = Drops::default();
     let mut model = Model::new(seed, 1, &drops, false);
@@ -163,6 +169,39 @@ fn on_the_fly_finds_the_same() {
         let beside = program(OnTheFly::with_markers(1), 1, seed + n);
         assert!(stopped == beside, "seed {}", seed + n);
     }
+}
+
+/// So they do however the heap is checked and provoked, and with more than one marker.
+#[test]
+fn debug_modes_find_the_same() {
+    let seed = seed();
+    let usual = Debug::default();
+    let modes = [
+        Debug {
+            check_marks: true,
+            poison: true,
+            ..usual
+        },
+        Debug {
+            log_entries: Some(1),
+            extra_waves: 2,
+            ..usual
+        },
+        Debug {
+            delay_logs: true,
+            poison: true,
+            handshake_delay: Duration::from_millis(1),
+            ..usual
+        },
+    ];
+    let stopped = program(StopTheWorld::with_markers(1), 1, seed);
+    for debug in modes {
+        let poisoned = program_under(debug, StopTheWorld::with_markers(1), 1, seed);
+        let beside = program_under(debug, OnTheFly::with_markers(1), 1, seed);
+        assert!(stopped == poisoned && stopped == beside, "{debug:?}");
+    }
+    let beside = program_under(modes[0], OnTheFly::with_markers(2), 2, seed);
+    assert!(stopped == beside, "two markers");
 }
 
 #[test]

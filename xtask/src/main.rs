@@ -13,6 +13,7 @@ mod cargo;
 mod ci;
 mod loom;
 mod mutants;
+mod stress;
 mod tally;
 mod tasks;
 mod tidy;
@@ -52,6 +53,8 @@ enum Task {
     Loom { crates: Vec<String> },
     /// Plant each listed fault and demand that its test fails
     Mutants(mutants::Options),
+    /// Stress the default collector for minutes, every debug mode in turn, in a release build
+    Stress(stress::Options),
     /// Build the documentation, every warning an error
     Doc,
     /// Build and test each library crate alone, and check what it depends on
@@ -59,7 +62,12 @@ enum Task {
     /// Run every check that a change must pass
     Ci,
     /// Run the benches beside rivals, or the one named
-    Bench { name: Option<String> },
+    Bench {
+        name: Option<String>,
+        /// Passed to the bench: mostly words that a row's name must have
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -81,10 +89,11 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Tidy => tidy::run(&workspace)?,
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
+        Task::Stress(options) => stress::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
         Task::Ci => ci::run(&workspace)?,
-        Task::Bench { name } => tasks::bench(&workspace, name.as_deref())?,
+        Task::Bench { name, args } => tasks::bench(&workspace, name.as_deref(), &args)?,
     };
     println!("ok: {note}");
     Ok(ExitCode::SUCCESS)

@@ -70,13 +70,14 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<String> {
     Ok("no warning".to_owned())
 }
 
-/// Runs the benches beside rivals.
-pub(crate) fn bench(workspace: &Workspace, name: Option<&str>) -> Result<String> {
+/// Runs the benches beside rivals, or the one named with these arguments.
+pub(crate) fn bench(workspace: &Workspace, name: Option<&str>, args: &[String]) -> Result<String> {
     let mut command = cargo(workspace);
     command.args(["bench", "-p", "peers"]);
     if let Some(name) = name {
         command.args(["--bench", name]);
     }
+    command.arg("--").args(args);
     pass(&mut command)?;
     Ok("benches ran".to_owned())
 }

@@ -72,7 +72,7 @@ fn bits(words: usize) -> Bits {
 fn spans(pages: usize) -> Spans {
     // SAFETY: as in `bits`.
     let lines = unsafe { Spans::lines_at(NonNull::<Line>::dangling().cast(), pages) };
-    Spans::new(lines, bits(1))
+    Spans::new(lines, bits(1), bits(1))
 }
 
 /// A span of one page and `central`, swept.

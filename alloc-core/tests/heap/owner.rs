@@ -13,13 +13,13 @@ pub(crate) const fn kind(size: usize, align: usize) -> TypeInfo {
         size,
         align,
         noscan: true,
-        needs_drop: false,
+        needs_drop: size.is_multiple_of(100),
         ops: Ops::NONE,
     }
 }
 
 /// Kinds with sizes that fill their class and that do not, aligned to more than a granule, with
-/// one slot in several words and several in one, small and large.
+/// one slot in several words and several in one, small and large; some with drop glue.
 pub(crate) static KINDS: [TypeInfo; 12] = [
     kind(0, 1),
     kind(16, 8),
@@ -113,7 +113,7 @@ impl Owner {
         // SAFETY: claimed by the exchange; marking is over, and nobody owns an unswept span.
         let outcome = unsafe { self.heap.sweep(span) };
         self.live_bytes.fetch_sub(outcome.freed_bytes, SeqCst);
-        if outcome.span_empty && !keep_empty {
+        if outcome.empty != 0 && !keep_empty {
             self.heap.publish_generation(span, 0);
             // SAFETY: claimed, empty and retired.
             unsafe { self.heap.burials().add(span) };

@@ -157,6 +157,11 @@ fn walk(owner: &Owner, dead_only: bool) -> BTreeSet<usize> {
         };
         // SAFETY: nobody allocates or sweeps.
         unsafe { heap.for_each_object(span, dead_only, visit) };
+        let needs_drop = heap.info(span).is_some_and(|info| info.needs_drop);
+        for asked in [true, false] {
+            let found = heap.spans_by_drop(span & !63, asked) >> (span % 64) & 1 == 1;
+            assert_eq!(found, asked == needs_drop, "span {span} is of the one kind");
+        }
         from = span + 1;
     }
     seen

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, ValueEnum};
-use runtime::{NoGc, Runtime, StopTheWorld};
+use runtime::{NoGc, OnTheFly, Runtime, StopTheWorld};
 
 use crate::measure::Outcome;
 
@@ -52,7 +52,7 @@ struct Cli {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
     threads: Option<u64>,
     /// The collector
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = CollectorName::StopTheWorld)]
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = CollectorName::OnTheFly)]
     collector: CollectorName,
     /// Another archive: six columns separated by tabs, plain or gzip [default: Debian 12]
     #[arg(long, value_name = "FILE")]
@@ -77,6 +77,9 @@ struct Cli {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum CollectorName {
+    /// Marked beside the threads, which never wait
+    #[value(alias = "otf")]
+    OnTheFly,
     /// All threads wait while the heap is marked and swept
     #[value(alias = "stw")]
     StopTheWorld,
@@ -109,11 +112,18 @@ fn run(cli: &Cli) -> Result<bool> {
         seed: cli.seed,
         heap_bytes_max: cli.heap_limit << 20,
         progress: !cli.quiet,
-        collector: "StopTheWorld",
+        collector: "OnTheFly",
         reclaims: true,
     };
     let outcome = match cli.collector {
+        CollectorName::OnTheFly => {
+            let heap = Runtime::<OnTheFly>::builder()
+                .build()
+                .context("cannot make a heap")?;
+            serve::run(&heap, archive, &options)?
+        }
         CollectorName::StopTheWorld => {
+            options.collector = "StopTheWorld";
             let heap = Runtime::<StopTheWorld>::builder()
                 .build()
                 .context("cannot make a heap")?;

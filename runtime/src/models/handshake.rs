@@ -98,7 +98,7 @@ impl Stage {
 
     fn enter(&self, state: &State<Local>) {
         self.world
-            .enter(state, |local, from, to| self.acknowledge(local, from, to));
+            .enter(state, &|local, from, to| self.acknowledge(local, from, to));
     }
 
     /// What a mutator does inside.

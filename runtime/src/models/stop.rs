@@ -36,7 +36,7 @@ impl Stage {
 
     fn enter(&self, state: &State<u32>) {
         let ack = |_: &mut u32, _: Phase, _: Phase| unreachable!("there is no handshake");
-        self.world.enter(state, ack);
+        self.world.enter(state, &ack);
     }
 
     /// What a mutator does inside.

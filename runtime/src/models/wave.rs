@@ -80,7 +80,7 @@ impl Rig {
 
     pub(super) fn enter(&self, state: &State<Log>) {
         self.world
-            .enter(state, |log, from, to| self.acknowledge(log, from, to));
+            .enter(state, &|log, from, to| self.acknowledge(log, from, to));
     }
 
     pub(super) fn leave(&self, state: &State<Log>) {
@@ -97,7 +97,7 @@ impl Rig {
         let ack = |log: &mut Log, from, to| self.acknowledge(log, from, to);
         let last = |log: &mut Log| self.logs.hand_over_early(log);
         // SAFETY: nobody uses it any more.
-        unsafe { self.world.retire(state, ack, last) };
+        unsafe { self.world.retire(state, &ack, last) };
     }
 
     fn load(&self) -> usize {

@@ -1,14 +1,16 @@
 //! The heap as the sweeper sees it: a span is swept by letting its marks become its allocation
 //! bits, after the drop glue of its dead has run.
 
+use crate::debug::Debug;
 use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::object_type::ops;
 use crate::raw::task::{Task, during};
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use alloc_core::Burials;
-use gc_sweep::{Claim, Reclaimed, SweepSpace};
+use gc_sweep::{Claims, Glue, Reclaimed, SweepSpace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 /// The spans of one heap, for one sweeping thread.
 ///
@@ -41,6 +43,51 @@ impl<'a> SweepPort<'a> {
             burials: None,
         }
     }
+
+    /// Runs the drop glue of a span's dead.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the claim on the span's sweep.
+    unsafe fn drop_dead(&self, span: u32) {
+        let Some(info) = self.core.heap.info(span) else {
+            return;
+        };
+        let drop = ops(info).drop;
+        let drop_one = |object| {
+            // SAFETY: allocated, and unmarked after marking has ended: dead, and found so by this
+            // claim alone.
+            let dropping = AssertUnwindSafe(|| unsafe { drop(object) });
+            if let Err(payload) = during(Task::DropGlue, || catch_unwind(dropping)) {
+                self.core.note_drop_panic(payload);
+            }
+        };
+        // SAFETY: the claim keeps the span's bits still.
+        unsafe { self.core.heap.for_each_object(span, true, drop_one) };
+    }
+}
+
+/// The places of the set bits.
+fn ones(mut bits: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let rest = bits & bits.checked_sub(1)?;
+        Some(std::mem::replace(&mut bits, rest).trailing_zeros())
+    })
+}
+
+impl SweepPort<'_> {
+    /// Overwrites the dead objects of a claimed span, before their slots are free.
+    fn poison(&self, span: u32) {
+        let heap = &self.core.heap;
+        let slot_bytes = heap.slot_bytes(span);
+        let poison_one = |object: NonNull<u8>| {
+            // SAFETY: the whole slot of an object that is dead and dropped, which nobody else may
+            // touch until this claim ends.
+            unsafe { object.write_bytes(Debug::POISON, slot_bytes) }
+        };
+        // SAFETY: the claim keeps the span's bits still.
+        unsafe { heap.for_each_object(span, true, poison_one) };
+    }
 }
 
 // SAFETY:
@@ -61,56 +108,46 @@ unsafe impl SweepSpace for SweepPort<'_> {
         self.core.heap.publish_generation(span, generation);
     }
 
-    fn next_span(&self, from: u32, end: u32) -> Option<u32> {
-        self.core.heap.next_span(from, end)
+    fn spans(&self, from: u32, glue: Glue) -> u64 {
+        self.core.heap.spans_by_drop(from, glue == Glue::With)
     }
 
-    fn needs_drop(&self, span: u32) -> bool {
-        self.core
-            .heap
-            .info(span)
-            .is_some_and(|info| info.needs_drop)
-    }
-
-    fn reclaim(&self, claim: Claim<'_, Self>, tally: &mut Reclaimed) {
+    fn reclaim(&self, claims: &mut Claims<'_, Self>, tally: &mut Reclaimed) {
         let heap = &self.core.heap;
-        let span = claim.span();
-        let info = heap.info(span);
-        let needs_drop = info.is_some_and(|info| info.needs_drop);
-        if let Some(info) = info.filter(|info| info.needs_drop) {
-            let drop = ops(info).drop;
-            let drop_one = |object| {
-                // SAFETY: allocated, and unmarked after marking has ended: dead, and found so by
-                // this claim alone.
-                let dropping = AssertUnwindSafe(|| unsafe { drop(object) });
-                if let Err(payload) = during(Task::DropGlue, || catch_unwind(dropping)) {
-                    self.core.note_drop_panic(payload);
-                }
-            };
-            // SAFETY: the claim keeps the span's bits still.
-            unsafe { heap.for_each_object(span, true, drop_one) };
+        let (first, spans) = (claims.first(), claims.spans());
+        let with_glue = spans & heap.spans_by_drop(first, true);
+        for place in ones(with_glue) {
+            // SAFETY: one of the claims.
+            unsafe { self.drop_dead(first + place) };
+        }
+        if self.core.debug.poison {
+            ones(spans).for_each(|place| self.poison(first + place));
         }
         // SAFETY: claimed; owners gave their spans up before the sweep began, and own them again
         // only once they are swept; the dead were dropped above.
-        let swept = unsafe { heap.sweep(span) };
+        let swept = unsafe { heap.sweep_among(first, spans) };
         // Relaxed, load and store: one thread sweeps through this port.
         let freed_bytes = self.freed_bytes.load(Ordering::Relaxed) + swept.freed_bytes;
         // Relaxed: as above.
         self.freed_bytes.store(freed_bytes, Ordering::Relaxed);
-        let burials = self.burials.as_ref().filter(|_| swept.span_empty);
-        if let Some(burials) = burials {
-            claim.retire();
-            // SAFETY: claimed, empty, and retired by the line above.
-            unsafe { lock(burials).add(span) };
-        } else {
-            claim.publish();
-            if needs_drop && swept.freed_objects > 0 {
-                heap.offer(span);
-            }
-        }
         tally.freed_objects += u64::from(swept.freed_objects);
         tally.freed_bytes += swept.freed_bytes;
-        tally.spans_freed += usize::from(burials.is_some());
+        for claim in claims {
+            let span = claim.span();
+            let bit = 1 << (span - first);
+            let burials = self.burials.as_ref().filter(|_| swept.empty & bit != 0);
+            if let Some(burials) = burials {
+                claim.retire();
+                // SAFETY: claimed, empty, and retired by the line above.
+                unsafe { lock(burials).add(span) };
+                tally.spans_freed += 1;
+            } else {
+                claim.publish();
+                if with_glue & bit != 0 && swept.freed_objects > 0 {
+                    heap.offer(span);
+                }
+            }
+        }
     }
 
     fn settle(&self) {

@@ -1,26 +1,14 @@
-//! What every heap has, whatever collects it: the allocator, the sweeper, the mutators, the
-//! handle table, and the account of bytes that decides when to collect.
-//!
-//! # The account
-//!
-//! `live_bytes` is what slots in use take: charged when a mutator takes a span's free slots,
-//! discharged when it hands back what it did not use and when a sweep finds objects dead. While a
-//! sweep goes on it is too high by the dead not yet found; the trigger is set again when they are.
-//!
-//! | field | written by | read by |
-//! |---|---|---|
-//! | `live_bytes`, `allocated_bytes` | allocation's slow path, sweeping | anyone |
-//! | `allocated_at_cycle` | the collector when sweeping begins | [`Core::repace`] |
-//! | `trigger_bytes` | [`Core::repace`] | allocation's slow path |
-//! | `percent` | the user, any time | [`Core::repace`] |
-//! | `debt` | the collector when sweeping begins | allocation's slow path |
+//! What every heap has, whatever collects it: the allocator, the sweeper, the mutators, the handle
+//! table, the logs, and the account of bytes that decides when to collect.
 
 use crate::debug::Debug;
-use crate::pacer;
+use crate::pacer::{self, Policy};
 use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
 use crate::ports::source::AnySource;
 use crate::ports::sweep::SweepPort;
+use crate::raw::account::Account;
+use crate::raw::assist::Assist;
 use crate::raw::fences::Fences;
 use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
@@ -30,7 +18,7 @@ use crate::raw::task::{Task, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
 use crate::stats::{Counters, CycleStats};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::weak::WeakList;
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
@@ -40,13 +28,14 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
+/// Objects that a mutator marks at once, at the most: some 10 µs.
+const ASSIST_OBJECTS_MAX: usize = 256;
 /// All spans without drop glue are swept by the time this much has been allocated after a cycle.
 const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
-/// `percent` of a heap that is never collected for its size.
-const PERCENT_OFF: usize = usize::MAX;
 
 /// What belongs to one mutator alone.
 pub(crate) struct Local {
@@ -80,17 +69,14 @@ pub(crate) struct Core {
     pub(crate) logs: Logs,
     pub(crate) weaks: WeakList,
     pub(crate) weak_gate: WeakGate,
+    pub(crate) assist: Assist,
     /// The cycle that marks beside the mutators, or did so last; from 1.
     pub(crate) marking: AtomicU64,
     /// The generation that mutators allocate with, as of the last handshake.
     generation: AtomicU32,
     pub(crate) debug: Debug,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
-    live_bytes: AtomicUsize,
-    /// `allocated_bytes` when the last cycle's marking was over.
-    allocated_at_cycle: AtomicUsize,
-    trigger_bytes: AtomicUsize,
-    percent: AtomicUsize,
+    pub(crate) account: Account,
     debt: Mutex<Option<Owed>>,
     /// The thread that gives memory back, where the system granted one.
     scavenger: Mutex<Option<Worker>>,
@@ -100,7 +86,9 @@ pub(crate) struct Core {
 
 /// How a heap is set up.
 pub(crate) struct Settings {
-    pub(crate) percent: Option<u32>,
+    pub(crate) policy: Policy,
+    /// Marking marks beside the mutators.
+    pub(crate) is_beside: bool,
     pub(crate) fences: Fences,
     pub(crate) debug: Debug,
 }
@@ -122,20 +110,18 @@ impl Core {
             logs: Logs::default(),
             weaks: WeakList::default(),
             weak_gate: WeakGate::default(),
+            assist: Assist::default(),
             marking: AtomicU64::new(0),
             generation: AtomicU32::new(sweeper.generation()),
             sweeper,
             debug: settings.debug,
             extra_roots: Mutex::default(),
-            live_bytes: AtomicUsize::new(0),
-            allocated_at_cycle: AtomicUsize::new(0),
-            trigger_bytes: AtomicUsize::new(usize::MAX),
-            percent: AtomicUsize::new(PERCENT_OFF),
+            account: Account::new(settings.policy, settings.is_beside),
             debt: Mutex::default(),
             scavenger: Mutex::default(),
             unreported: Mutex::default(),
         };
-        core.set_percent(settings.percent);
+        core.repace();
         core
     }
 
@@ -176,7 +162,7 @@ impl Core {
             self.flush(local);
         };
         // SAFETY: called as the mutator is dropped, which its closures borrow.
-        unsafe { self.world.retire(state, ack, last) };
+        unsafe { self.world.retire(state, &ack, last) };
     }
 
     /// What a mutator does at a handshake, or the collector in its name.
@@ -202,8 +188,15 @@ impl Core {
     pub(crate) fn handshake(&self, phase: Phase, announce: impl FnOnce()) {
         self.debug.delay();
         let ack = |local: &mut Local, from, to| self.acknowledge(local, from, to);
-        let late = |state: &State<Local>, wait| self.counters.note_late(state.name(), wait);
-        self.world.handshake(phase, announce, &ack, &mut { late });
+        let mut next_line = Duration::ZERO;
+        let mut late = |state: &State<Local>, wait: Duration| {
+            self.counters.note_late(state.name(), wait);
+            if wait >= next_line {
+                crate::trace_line::late(state.name(), wait);
+                next_line = wait * 2;
+            }
+        };
+        self.world.handshake(phase, announce, &ack, &mut late);
         self.counters.end_late();
     }
 
@@ -263,63 +256,69 @@ impl Core {
 
     /// Bytes of slots in use, as far as is known.
     pub(crate) fn live_bytes(&self) -> usize {
-        // Relaxed: a count.
-        self.live_bytes.load(Ordering::Relaxed)
+        self.account.live_bytes()
     }
 
-    /// The size at which the next cycle begins.
-    pub(crate) fn trigger_bytes(&self) -> usize {
-        // Relaxed: a figure.
-        self.trigger_bytes.load(Ordering::Relaxed)
+    /// Changes how much the heap may grow, or what it should not exceed.
+    pub(crate) fn set_pacing(&self, change: impl FnOnce(&mut pacer::Settings)) {
+        let in_use_bytes = self.heap.pages().stats().in_use_bytes;
+        self.account.set(change, in_use_bytes);
+        self.tell_scavenger(in_use_bytes);
     }
 
-    /// Sets the growth in percent after which a cycle begins; `None`: never for growth.
-    pub(crate) fn set_percent(&self, percent: Option<u32>) {
-        let percent = percent.map_or(PERCENT_OFF, |percent| percent as usize);
-        // Relaxed: the next reckoning uses it.
-        self.percent.store(percent, Ordering::Relaxed);
-        self.repace();
-    }
-
-    /// Sets the trigger by what survived the last cycle, as far as it is swept. What was allocated
-    /// since counts as growth, whenever this is called.
+    /// Sets the trigger by what survived the last cycle, as far as it is swept.
     pub(crate) fn repace(&self) {
-        // Relaxed: as above.
-        let percent = u32::try_from(self.percent.load(Ordering::Relaxed)).ok();
-        let since = self.allocated_since_cycle();
-        let survived_bytes = self.live_bytes().saturating_sub(since);
-        let goal_bytes = pacer::goal_bytes(survived_bytes, percent);
-        // Relaxed: a figure; an allocator that reads the old one triggers once too often.
-        self.trigger_bytes.store(goal_bytes, Ordering::Relaxed);
+        let in_use_bytes = self.heap.pages().stats().in_use_bytes;
+        self.account.repace(in_use_bytes);
+        self.tell_scavenger(in_use_bytes);
+    }
+
+    fn tell_scavenger(&self, in_use_bytes: usize) {
         if let Some(scavenger) = &*lock(&self.scavenger) {
-            let in_use = self.heap.pages().stats().in_use_bytes;
+            let goal_bytes = self.account.goal_bytes();
+            let live_bytes = self.live_bytes();
             scavenger.set_goal(pacer::goal_pages_bytes(
                 goal_bytes,
-                self.live_bytes(),
-                in_use,
+                live_bytes,
+                in_use_bytes,
             ));
+            scavenger.set_limit(self.account.settings().limit_bytes);
         }
     }
 
-    fn allocated_since_cycle(&self) -> usize {
-        // Relaxed: a count; moved while the world is stopped.
-        let before = self.allocated_at_cycle.load(Ordering::Relaxed);
-        self.counters.allocated_bytes.get().saturating_sub(before)
+    /// No cycle is wanted until the next [`Self::repace`], and each allocated byte owes sweeping.
+    pub(crate) fn begin_growth(&self) {
+        self.account.begin_sweep();
+        self.world.take_wish();
+        let spans = u64::from(self.heap.spans_end());
+        *lock(&self.debt) = Some(Owed {
+            debt: Debt::new(spans, SWEEP_RUNWAY_BYTES),
+            swept: 0,
+        });
     }
 
-    /// No cycle is wanted until the next [`Self::repace`].
-    pub(crate) fn suspend_trigger(&self) {
-        // Relaxed: as in `repace`.
-        self.trigger_bytes.store(usize::MAX, Ordering::Relaxed);
-        self.world.take_wish();
+    /// What a mutator that marks beside the collector owes, having taken `taken_bytes`: it marks.
+    pub(crate) fn assist(&self, taken_bytes: usize) {
+        let mutators = || self.world.mutators();
+        let done = || {
+            // Relaxed: a count.
+            let before = self.counters.objects_marked.load(Ordering::Relaxed);
+            self.assist.help(0).map(|now| before + now)
+        };
+        let objects = self.account.owed_objects(taken_bytes, done, mutators);
+        if objects == 0 {
+            return;
+        }
+        let begun = Instant::now();
+        self.assist.help(objects.min(ASSIST_OBJECTS_MAX));
+        let took = begun.elapsed();
+        self.account.note_assist(took);
+        self.counters.note_wait(took);
     }
 
     /// Slots have been taken: counts them, wants a collection at the trigger, pays for sweeping.
     pub(crate) fn charge(&self, bytes: usize) {
-        // Relaxed: counts.
-        let live = self.live_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.counters.allocated_bytes.add(bytes);
-        if live >= self.trigger_bytes() {
+        if self.account.charge(bytes) {
             self.world.want_collection();
         }
         if !self.sweeper.is_done() {
@@ -327,31 +326,16 @@ impl Core {
         }
     }
 
-    /// Slots came free, or were handed back unused.
+    /// Slots came free.
     pub(crate) fn discharge(&self, bytes: usize) {
-        // Relaxed: a count.
-        self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.account.discharge(bytes);
     }
 
     /// The slots that a mutator took and did not use go back, and its new weak cells are listed.
     pub(crate) fn flush(&self, local: &mut Local) {
         self.weaks.add(&mut local.weaks);
         let unused = local.cache.flush(&self.heap);
-        self.discharge(unused);
-        self.counters.allocated_bytes.sub(unused);
-    }
-
-    /// Fixes how much sweeping each allocated byte owes from now on.
-    pub(crate) fn fix_debt(&self) {
-        let spans = u64::from(self.heap.spans_end());
-        let allocated_bytes = self.counters.allocated_bytes.get();
-        // Relaxed: the world is stopped; resuming it publishes the count.
-        self.allocated_at_cycle
-            .store(allocated_bytes, Ordering::Relaxed);
-        *lock(&self.debt) = Some(Owed {
-            debt: Debt::new(spans, SWEEP_RUNWAY_BYTES),
-            swept: 0,
-        });
+        self.account.hand_back(unused);
     }
 
     #[cold]
@@ -359,7 +343,7 @@ impl Core {
         let due = {
             let mut debt = lock(&self.debt);
             let Some(owed) = &mut *debt else { return };
-            let since = self.allocated_since_cycle();
+            let since = self.account.allocated_since_cycle();
             let due = owed.debt.due(since as u64, owed.swept);
             // Counted in indexes, of which a batch takes as many as spans that it sweeps.
             owed.swept += due;
@@ -415,7 +399,7 @@ impl Core {
         if let Some(mut cycle) = last {
             cycle.live_bytes = self.live_bytes();
             self.counters.close_cycle(cycle);
-            crate::trace_line::cycle(&cycle, self.trigger_bytes());
+            crate::trace_line::cycle(&cycle, self.account.goal_bytes());
         }
     }
 

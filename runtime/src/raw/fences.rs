@@ -45,7 +45,7 @@ impl Fences {
         match self {
             // SeqCst: a fence for the compiler; pairs with the call in `heavy`.
             #[cfg(not(heapwright_loom))]
-            Self::Asymmetric => std::sync::atomic::compiler_fence(Ordering::SeqCst),
+            Self::Asymmetric => crate::sync::compiler_fence(Ordering::SeqCst),
             // SeqCst: pairs with the fence in `heavy`.
             _ => fence(Ordering::SeqCst),
         }

@@ -2,6 +2,7 @@
 
 use crate::collector::{Barrier, Collector};
 use crate::heap::Mutator;
+use crate::raw::barrier;
 use crate::raw::core::{Local, RootSource};
 use crate::raw::log::Entry;
 use crate::raw::object_at;
@@ -19,6 +20,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What an allocation's slow path takes, about: a span.
+const SPAN_BYTES: usize = alloc_core::PAGE_BYTES;
 /// Weak cells that a mutator lists before it hands them over.
 const WEAKS_MAX: usize = 1024;
 
@@ -45,13 +48,8 @@ impl<'m, C: Collector> Inside<'m, C> {
     /// The caller owes what [`enter`] demands.
     #[inline(always)]
     fn enter(shared: &'m Shared<C>, state: &'m State<Local>) -> Self {
-        let core = &*shared.core;
-        if core.world.is_current(state) {
-            core.world.enter(state, |local, from, to| {
-                core.acknowledge(local, from, to);
-            });
-        } else {
-            Self::enter_late(shared, state);
+        if !shared.core.world.try_enter(state) {
+            Self::enter_slow(shared, state);
         }
         Self {
             shared,
@@ -63,16 +61,15 @@ impl<'m, C: Collector> Inside<'m, C> {
     /// Enters with something to acknowledge or to wait for, and counts the time that it took.
     #[cold]
     #[inline(never)]
-    fn enter_late(shared: &'m Shared<C>, state: &'m State<Local>) {
+    fn enter_slow(shared: &'m Shared<C>, state: &'m State<Local>) {
         let core = &*shared.core;
         assert!(
             !core.world.must_wait() || !matches!(current(), Task::Marking { .. }),
             "a `trace` entered a heap, whose world is stopped while it marks"
         );
         let begun = Instant::now();
-        core.world.enter(state, |local, from, to| {
-            core.acknowledge(local, from, to);
-        });
+        core.world
+            .enter_slow(state, &|local, from, to| core.acknowledge(local, from, to));
         core.counters.note_wait(begun.elapsed());
     }
 
@@ -125,9 +122,12 @@ impl<'m, C: Collector> Inside<'m, C> {
         let core = &*self.shared.core;
         if C::BARRIER != Barrier::None {
             self.poll();
-            if core.debug.collect_at_polls {
-                self.shared.want_cycle();
+            if self.state.phase() == Phase::Marking {
+                core.assist(class.map_or(bytes, |_| SPAN_BYTES));
             }
+        }
+        if core.debug.collect_at_polls {
+            self.shared.want_cycle();
         }
         // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
@@ -178,12 +178,9 @@ impl<'m, C: Collector> Inside<'m, C> {
         let core = &*self.shared.core;
         // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
-        let new = new.filter(|_| self.state.phase().logs_new());
-        for entry in old.into_iter().chain(new) {
-            if !core.is_marked(entry.0) {
-                core.log(&mut local, entry);
-            }
-        }
+        let log = |entry| core.log(&mut local, entry);
+        let is_marked = |object| core.is_marked(object);
+        barrier::log_store(self.state.phase(), old, new, is_marked, log);
     }
 
     /// Whether a store must be logged just now.

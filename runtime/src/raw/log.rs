@@ -74,13 +74,14 @@ impl Logs {
         log.dirty = false;
     }
 
-    /// What was written cannot be logged, because a `trace` panicked: the cycle must free nothing.
+    /// What is or was written cannot be logged, because a `trace` panicked: the cycle must free
+    /// nothing. No wave is clean from here to [`Self::take_given_up`].
     pub(crate) fn give_up(&self) {
         // Relaxed: the writer's next acknowledgement publishes it.
         self.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the cycle must free nothing; asked when every mutator has acknowledged marking.
+    /// Whether the cycle must free nothing; asked when every mutator has acknowledged something.
     pub(crate) fn take_given_up(&self) -> bool {
         // Relaxed: as above.
         self.given_up.swap(false, Ordering::Relaxed)
@@ -113,9 +114,10 @@ impl Logs {
     /// over meanwhile.
     pub(crate) fn was_clean(&self, early: usize) -> bool {
         let chunks = lock(&self.chunks);
-        // Relaxed, both: the acknowledgements were acquired; the count is under the lock.
+        // Relaxed, all: the acknowledgements were acquired; the count is under the lock.
         let dirty = self.dirty.load(Ordering::Relaxed);
-        chunks.is_empty() && !dirty && self.early.load(Ordering::Relaxed) == early
+        let given_up = self.given_up.load(Ordering::Relaxed);
+        chunks.is_empty() && !dirty && !given_up && self.early.load(Ordering::Relaxed) == early
     }
 }
 

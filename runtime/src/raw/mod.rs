@@ -43,6 +43,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod account;
+pub(crate) mod assist;
+pub(crate) mod barrier;
 pub(crate) mod core;
 pub(crate) mod fences;
 pub(crate) mod inside;

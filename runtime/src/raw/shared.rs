@@ -163,7 +163,7 @@ impl<C: Collector> Engine<C> {
         let Some(_turn) = self.turn(false) else {
             return false;
         };
-        if core.live_bytes() < core.trigger_bytes() && !core.debug.collect_at_polls {
+        if !core.account.is_due() && !core.debug.collect_at_polls {
             // Another thread has just collected.
             core.world.take_wish();
             return false;

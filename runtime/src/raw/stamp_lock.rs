@@ -28,20 +28,25 @@
 //! it wrote was released at that edge.
 //!
 //! While arming, a writer logs what the data holds when it takes the lock and again when it
-//! releases it, and stamps nothing: others do not log yet.
+//! releases it, and takes the stamp away: others do not log yet; and one who marks already may
+//! have logged the data before this writer changes it.
 
-use crate::sync::{AtomicU64, Ordering, park, unpark_all};
+use crate::sync::{AtomicU64, Ordering, load_visible, park, unpark_all};
 
 const WRITER: u64 = 1;
 const SLEEPERS: u64 = 2;
 const READER_ONE: u64 = 4;
 const STAMP_SHIFT: u32 = 18;
 const READERS: u64 = (1 << STAMP_SHIFT) - READER_ONE;
+/// As many as there may be besides markers, of which there are fewer than 256.
+const READERS_MAX: u64 = READERS - 255 * READER_ONE;
 /// Turns of a loop before a thread goes to sleep.
 const SPINS: u32 = if cfg!(heapwright_loom) { 0 } else { 40 };
 
 /// Keep the stamp as it is.
-pub(crate) const NO_STAMP: u64 = 0;
+pub(crate) const KEEP: u64 = u64::MAX;
+/// The stamp of data that was logged in no cycle.
+pub(crate) const UNLOGGED: u64 = 0;
 
 /// A lock for one writer or many readers.
 #[derive(Debug, Default)]
@@ -54,16 +59,39 @@ fn stamp_of(word: u64) -> u64 {
 }
 
 fn stamped(word: u64, stamp: u64) -> u64 {
-    if stamp == NO_STAMP {
+    if stamp == KEEP {
         return word;
     }
     word & ((1 << STAMP_SHIFT) - 1) | stamp << STAMP_SHIFT
 }
 
+/// With one reader more.
+fn reading(word: u64) -> u64 {
+    assert!(
+        word & READERS < READERS_MAX,
+        "a lock has {} readers: drop read guards, do not forget them",
+        (word & READERS) / READER_ONE
+    );
+    word + READER_ONE
+}
+
 impl StampLock {
     /// Waits for the lock, to write; returns the stamp that it had. `stamp`: the cycle whose
-    /// marking phase the caller is in, or [`NO_STAMP`].
+    /// marking phase the caller is in, [`UNLOGGED`] while a cycle arms, else [`KEEP`].
+    #[inline]
     pub(crate) fn lock(&self, stamp: u64) -> u64 {
+        // Relaxed: the exchange decides.
+        let word = self.word.load(Ordering::Relaxed);
+        let taken = stamped(word | WRITER, stamp);
+        if word & (WRITER | READERS) == 0 && self.exchange(word, taken) {
+            return stamp_of(word);
+        }
+        self.lock_slow(stamp)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self, stamp: u64) -> u64 {
         self.acquire(WRITER | READERS, |word| stamped(word | WRITER, stamp))
     }
 
@@ -73,7 +101,27 @@ impl StampLock {
     }
 
     /// Gives up writing.
+    #[inline]
     pub(crate) fn unlock(&self) {
+        // Relaxed: the exchange decides.
+        let word = self.word.load(Ordering::Relaxed);
+        // Release: pairs with the Acquire in `exchange` and `trace`; the next holder sees the data
+        // as it is left. Relaxed on failure: tried again.
+        let (order, on_failure) = (Ordering::Release, Ordering::Relaxed);
+        let freed = word & !WRITER;
+        if word & SLEEPERS != 0
+            || self
+                .word
+                .compare_exchange(word, freed, order, on_failure)
+                .is_err()
+        {
+            self.unlock_slow();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_slow(&self) {
         self.release(|word| word & !WRITER);
     }
 
@@ -83,13 +131,18 @@ impl StampLock {
     }
 
     /// Waits for the lock, to read.
+    ///
+    /// # Panics
+    ///
+    /// If there are 65,280 readers. So many that are alive would be a wonder; but guards can be
+    /// forgotten, and a count that wraps would let a writer in beside readers.
     pub(crate) fn lock_shared(&self) {
-        self.acquire(WRITER, |word| word + READER_ONE);
+        self.acquire(WRITER, reading);
     }
 
     /// The same, if there is no writer.
     pub(crate) fn try_lock_shared(&self) -> bool {
-        self.try_acquire(WRITER, |word| word + READER_ONE).is_some()
+        self.try_acquire(WRITER, reading).is_some()
     }
 
     /// Gives up reading.
@@ -117,7 +170,7 @@ impl StampLock {
             }
             if self.exchange(word, word + READER_ONE) {
                 // Stamped only when the trace has come to its end.
-                let mut reading = Reading(self, NO_STAMP);
+                let mut reading = Reading(self, KEEP);
                 trace();
                 reading.1 = cycle;
                 return;
@@ -204,20 +257,6 @@ impl StampLock {
     }
 }
 
-/// Acquire: see `trace`. A marker's look is a read-modify-write under the model, which does not
-/// explore all that a load may miss.
-#[inline(always)]
-fn load_visible(word: &AtomicU64) -> u64 {
-    #[cfg(heapwright_loom)]
-    // AcqRel: stands in for the Acquire load below.
-    return match word.compare_exchange(u64::MAX, u64::MAX, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(word) | Err(word) => word,
-    };
-    #[cfg(not(heapwright_loom))]
-    // Acquire: pairs with the Release in `StampLock::release`.
-    word.load(Ordering::Acquire)
-}
-
 #[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
@@ -239,7 +278,7 @@ mod tests {
         let guarded = &guarded;
         let write = || {
             for _ in 0..20_000 {
-                guarded.0.lock(NO_STAMP);
+                guarded.0.lock(KEEP);
                 // SAFETY: the writer.
                 let pair = unsafe { &mut *guarded.pair() };
                 pair[0] += 1;
@@ -253,7 +292,7 @@ mod tests {
                 // SAFETY: a reader.
                 let pair = unsafe { &*guarded.pair() };
                 assert_eq!(pair[0], pair[1]);
-                guarded.0.unlock_shared(NO_STAMP);
+                guarded.0.unlock_shared(KEEP);
             }
         };
         std::thread::scope(|scope| {
@@ -282,10 +321,17 @@ mod tests {
         );
         assert_eq!(traced(3), 0, "and logs it, so the marker need not");
         lock.unlock();
-        lock.lock(NO_STAMP);
+        lock.lock(KEEP);
         assert_eq!(traced(4), 1, "a guard of an earlier phase was leaked");
         lock.unlock_unlogged(2);
         assert_eq!((lock.try_lock(3), lock.try_lock(3)), (Some(2), None));
+        lock.unlock();
+        lock.lock(UNLOGGED);
+        assert_eq!(
+            traced(3),
+            1,
+            "logged by one who marked already, then taken by one who armed and leaked it"
+        );
     }
 
     #[test]
@@ -293,6 +339,20 @@ mod tests {
         let lock = StampLock::default();
         let panicking = || lock.trace(1, || panic!("planned"));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
-        assert_eq!(lock.try_lock(NO_STAMP), Some(0));
+        assert_eq!(lock.try_lock(KEEP), Some(UNLOGGED));
+    }
+
+    #[test]
+    fn forgotten_readers_let_no_writer_in() {
+        let lock = StampLock::default();
+        (0..READERS_MAX / READER_ONE).for_each(|_| lock.lock_shared());
+        let one_more = std::panic::AssertUnwindSafe(|| lock.lock_shared());
+        assert!(std::panic::catch_unwind(one_more).is_err());
+        let one_more = std::panic::AssertUnwindSafe(|| lock.try_lock_shared());
+        assert!(std::panic::catch_unwind(one_more).is_err());
+        assert_eq!(lock.try_lock(KEEP), None);
+        let mut traced = false;
+        lock.trace(1, || traced = true);
+        assert!(traced, "a marker gets in, whoever forgot what");
     }
 }

@@ -77,6 +77,13 @@ impl WeakGate {
         self.0.store(OPEN, Ordering::Release);
     }
 
+    /// Whether marks are final.
+    #[cfg(all(test, not(heapwright_loom)))]
+    pub(crate) fn is_clearing(&self) -> bool {
+        // Acquire: as in `pass`.
+        self.0.load(Ordering::Acquire) == CLEARING
+    }
+
     fn exchange(&self, from: usize, to: usize) -> bool {
         // AcqRel: the Release pairs with the Acquire in `pass`: marks before clearing; the Acquire
         // keeps what the winner does next behind it. Relaxed on failure: judged anew.

@@ -171,7 +171,7 @@ impl<L> World<L> {
     pub(crate) unsafe fn retire(
         &self,
         state: &Arc<State<L>>,
-        ack: impl Fn(&mut L, Phase, Phase),
+        ack: &dyn Fn(&mut L, Phase, Phase),
         last: impl FnOnce(&mut L),
     ) {
         self.enter(state, ack);
@@ -186,32 +186,29 @@ impl<L> World<L> {
         lock(&self.states).len()
     }
 
-    /// Whether the mutator may enter as it is, as far as one look tells.
+    /// Goes inside, unless there is something to acknowledge or to wait for: then the caller must
+    /// [`Self::enter_slow`].
     #[inline(always)]
-    pub(crate) fn is_current(&self, state: &State<L>) -> bool {
-        // Relaxed: a hint; `enter` decides.
-        let attention = self.attention.load(Ordering::Relaxed) & !COLLECT;
-        // Relaxed: as above.
-        attention == state.acked.load(Ordering::Relaxed)
+    #[must_use]
+    pub(crate) fn try_enter(&self, state: &State<L>) -> bool {
+        // Relaxed: the fence orders it before the load; `inside` carries no data inward.
+        state.inside.store(thread_token(), Ordering::Relaxed);
+        // Pairs with the heavy fences in `handshake` and `stop`; one of the two sees the other.
+        self.fences.light();
+        self.may_pass(state)
     }
 
     /// Goes inside. Acknowledges by `ack` what was asked meanwhile, and waits while the world is
     /// stopped.
-    #[inline(always)]
-    pub(crate) fn enter(&self, state: &State<L>, ack: impl Fn(&mut L, Phase, Phase)) {
-        let token = thread_token();
-        // Relaxed: the fence orders it before the load; `inside` carries no data inward.
-        state.inside.store(token, Ordering::Relaxed);
-        // Pairs with the heavy fences in `handshake` and `stop`; one of the two sees the other.
-        self.fences.light();
-        if !self.may_pass(state) {
-            self.enter_slow(state, token, &ack);
+    pub(crate) fn enter(&self, state: &State<L>, ack: &dyn Fn(&mut L, Phase, Phase)) {
+        if !self.try_enter(state) {
+            self.enter_slow(state, ack);
         }
     }
 
     /// Whether there is nothing to acknowledge or to wait for.
     #[inline(always)]
-    fn may_pass(&self, state: &State<L>) -> bool {
+    pub(crate) fn may_pass(&self, state: &State<L>) -> bool {
         // Acquire: pairs with the Release in `resume`; who finds STOP gone sees what the stopper
         // did to its local. The fence orders the load behind the store of `inside`.
         let attention = self.attention.load(Ordering::Acquire) & !COLLECT;
@@ -219,9 +216,11 @@ impl<L> World<L> {
         attention == state.acked.load(Ordering::Acquire)
     }
 
+    /// The rest of entering, after [`Self::try_enter`] has failed.
     #[cold]
     #[inline(never)]
-    fn enter_slow(&self, state: &State<L>, token: usize, ack: &dyn Fn(&mut L, Phase, Phase)) {
+    pub(crate) fn enter_slow(&self, state: &State<L>, ack: &dyn Fn(&mut L, Phase, Phase)) {
+        let token = thread_token();
         loop {
             // Release: pairs with the Acquire in `stop` and `handshake`, as in `leave`.
             state.inside.store(0, Ordering::Release);

@@ -4,8 +4,10 @@
 //! over two vectors. Each object's numbers are checked against the twin wherever a program goes.
 
 use crate::common::{Drops, Random, Token};
-use crate::objects::{AnyRoot, Item, LARGE_WORDS, Large, Node, Ref, TOKENS_MAX, edge, text_of};
-use runtime::{Collector, Cx, Gc, GcCell, Locked, Root};
+use crate::objects::{
+    AnyRoot, Item, LARGE_WORDS, Large, Node, Ref, Shelf, TOKENS_MAX, Table, edge, text_of,
+};
+use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, RwLocked};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
@@ -66,6 +68,12 @@ impl Model {
                 assert!([large.words[0], large.words[LARGE_WORDS - 1]] == [id; 2]);
             }
             Ref::Text(text) => assert_eq!(&*text, text_of(id)),
+            Ref::Table(table) => alive(&table.token, 0),
+            Ref::Cells(cells) => assert_eq!(cells.len(), cells_of(id)),
+            Ref::Shelf(shelf) => {
+                alive(&shelf.token, 0);
+                assert!(shelf.numbers.iter().all(|numbers| numbers[..] == [id; 3]));
+            }
         }
     }
 
@@ -146,6 +154,20 @@ impl Model {
                 });
                 Ref::Slice(cx.alloc_slice(items.collect::<Vec<_>>()))
             }
+            10..12 => Ref::Table(cx.alloc(Table {
+                token: token(0),
+                edges: RwLocked::default(),
+            })),
+            12 => {
+                twin.tokens = 0;
+                let cells: Vec<_> = (0..cells_of(id)).map(|_| GcCell::empty()).collect();
+                Ref::Cells(cx.alloc_slice(cells))
+            }
+            13..15 => Ref::Shelf(cx.alloc(Shelf {
+                token: token(0),
+                numbers: [(); 2].map(|()| cx.alloc_slice([id; 3])),
+                edges: Box::default(),
+            })),
             _ => Ref::Node(cx.alloc(Node {
                 token: token(0),
                 edges: Locked::default(),
@@ -210,6 +232,12 @@ impl Model {
         match at {
             Ref::Node(node) => node.edges.lock(cx).push(to),
             Ref::Large(large) => large.edges.lock(cx).push(to),
+            Ref::Shelf(shelf) => shelf.edges.lock(cx).push(to),
+            Ref::Table(table) => _ = table.edges.write(cx).insert(twin.edges.len(), to),
+            Ref::Cells(cells) => match (cells.get(twin.edges.len()), to) {
+                (Some(cell), Ref::Node(node)) => cell.set(cx, Some(node)),
+                _ => return false,
+            },
             Ref::Slice(_) | Ref::Text(_) => return false,
         }
         twin.edges.push(id);
@@ -341,6 +369,11 @@ impl Model {
     pub(crate) fn drop_roots(&mut self) {
         self.roots.clear();
     }
+}
+
+/// How many cells a slice of them has: most few, some enough to be scanned in parts.
+fn cells_of(id: u64) -> usize {
+    if id % 64 == 7 { 17_000 } else { 5 }
 }
 
 /// What the roots of all models reach, by the twins.

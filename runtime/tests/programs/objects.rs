@@ -1,7 +1,8 @@
 //! The objects of a random program: one type of each sort that the heap knows.
 
 use crate::common::Token;
-use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, Trace, Weak};
+use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, RwLocked, Trace, Weak};
+use std::collections::HashMap;
 
 /// Tokens of one object: an object's own has its number times this.
 pub(crate) const TOKENS_MAX: u64 = 16;
@@ -15,6 +16,9 @@ pub(crate) enum Ref<'gc> {
     Slice(Gc<'gc, [Item<'gc>]>),
     Large(Gc<'gc, Large<'gc>>),
     Text(Gc<'gc, str>),
+    Table(Gc<'gc, Table<'gc>>),
+    Cells(Gc<'gc, [GcCell<'gc, Node<'gc>>]>),
+    Shelf(Gc<'gc, Shelf<'gc>>),
 }
 
 #[derive(Trace)]
@@ -38,12 +42,30 @@ pub(crate) struct Large<'gc> {
     pub(crate) edges: Locked<Vec<Ref<'gc>>>,
 }
 
+/// A map that is locked for readers and writers: the `n`-th edge has the key `n`.
+#[derive(Trace)]
+pub(crate) struct Table<'gc> {
+    pub(crate) token: Token,
+    pub(crate) edges: RwLocked<HashMap<usize, Ref<'gc>>>,
+}
+
+/// A list behind a `Box`, an array, and a reference to what holds none.
+#[derive(Trace)]
+pub(crate) struct Shelf<'gc> {
+    pub(crate) token: Token,
+    pub(crate) numbers: [Gc<'gc, [u64]>; 2],
+    pub(crate) edges: Box<Locked<Vec<Ref<'gc>>>>,
+}
+
 /// A root of any kind.
 pub(crate) enum AnyRoot {
     Node(Root<Node<'static>>),
     Slice(Root<[Item<'static>]>),
     Large(Root<Large<'static>>),
     Text(Root<str>),
+    Table(Root<Table<'static>>),
+    Cells(Root<[GcCell<'static, Node<'static>>]>),
+    Shelf(Root<Shelf<'static>>),
 }
 
 impl AnyRoot {
@@ -53,6 +75,9 @@ impl AnyRoot {
             Ref::Slice(gc) => Self::Slice(cx.root(gc)),
             Ref::Large(gc) => Self::Large(cx.root(gc)),
             Ref::Text(gc) => Self::Text(cx.root(gc)),
+            Ref::Table(gc) => Self::Table(cx.root(gc)),
+            Ref::Cells(gc) => Self::Cells(cx.root(gc)),
+            Ref::Shelf(gc) => Self::Shelf(cx.root(gc)),
         }
     }
 
@@ -62,6 +87,9 @@ impl AnyRoot {
             Self::Slice(root) => Ref::Slice(root.get(cx)),
             Self::Large(root) => Ref::Large(root.get(cx)),
             Self::Text(root) => Ref::Text(root.get(cx)),
+            Self::Table(root) => Ref::Table(root.get(cx)),
+            Self::Cells(root) => Ref::Cells(root.get(cx)),
+            Self::Shelf(root) => Ref::Shelf(root.get(cx)),
         }
     }
 }
@@ -77,6 +105,9 @@ pub(crate) fn edge<'gc, C: Collector>(cx: &Cx<'gc, C>, at: Ref<'gc>, way: usize)
         Ref::Node(node) => node.edges.lock(cx)[way],
         Ref::Large(large) => large.edges.lock(cx)[way],
         Ref::Slice(items) => items[way].to,
+        Ref::Table(table) => table.edges.read(cx)[&way],
+        Ref::Cells(cells) => Ref::Node(cells[way].get().expect("the cell holds a node")),
+        Ref::Shelf(shelf) => shelf.edges.lock(cx)[way],
         Ref::Text(_) => unreachable!("a text has no edges"),
     }
 }

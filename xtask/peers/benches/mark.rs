@@ -197,7 +197,7 @@ fn documents<'gc>(cx: &Cx<'gc, StopTheWorld>, objects: usize) -> Root<[Value<'st
 /// A heap with a graph in it, which nothing frees.
 struct Graph {
     heap: Runtime<StopTheWorld>,
-    mutator: Mutator,
+    mutator: Mutator<StopTheWorld>,
     markers: usize,
     _root: Box<dyn std::any::Any>,
 }

@@ -5,8 +5,11 @@
 //! one after the other, and a ratio is the median of the rounds' ratios: on a machine whose clock
 //! and memory drift by half within minutes, that is what can be compared.
 
+pub mod beside;
 pub mod cost;
+pub mod latency;
 pub mod limits;
+pub mod process;
 pub mod random;
 pub mod report;
 

@@ -46,7 +46,8 @@ pub const HEAD: &str = "\
 | what | ours, ns | by the wall | mimalloc, ns | limit, ns | ours / mimalloc | ours / limit |
 |---|--:|--:|--:|--:|--:|--:|";
 
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+/// The median; nothing of nothing.
+pub fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let (low, high) = (figures.len().checked_sub(1)? / 2, figures.len() / 2);
     Some((figures[low] + figures[high]) / 2.0)
@@ -144,7 +145,19 @@ impl Report {
     }
 }
 
-fn folder() -> PathBuf {
+/// Prints a table with a head of its own, and leaves it for `summary`.
+///
+/// # Errors
+///
+/// If the folder `target/peers` cannot be written to.
+pub fn finish_table(bench: &str, table: &str) -> io::Result<()> {
+    println!("\n{table}");
+    fs::create_dir_all(folder())?;
+    fs::write(file(bench), table)
+}
+
+/// Where benches leave what they found: `target/peers` of the workspace.
+pub fn folder() -> PathBuf {
     // This package lies two folders below the workspace.
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers"))
 }

