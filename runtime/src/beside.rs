@@ -43,6 +43,7 @@ use crate::raw::ephemerons::Released;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::phase::Phase;
 use crate::raw::task::{STOPPED, Task, during};
+use crate::raw::wave;
 use crate::stats::CycleStats;
 use crate::sync::{Ordering, lock, thread_cpu};
 use gc_mark::{Kind, Object, Outcome, Roots, Visitor};
@@ -135,18 +136,10 @@ impl<'s> Beside<'s> {
             }
         }
         let core = self.core;
-        core.weak_gate.close();
-        for _ in 0..core.debug.extra_waves {
-            if !self.wave() {
-                core.weak_gate.open();
-                return Ok(false);
-            }
-        }
-        // The list may have grown since it was resolved.
+        let waves = core.debug.extra_waves.saturating_add(1);
+        // The list of ephemerons may have grown since it was resolved.
         let is_resolved = || core.ephemerons.ready(core).is_empty();
-        let is_over = self.wave() && is_resolved() && core.weak_gate.clear();
-        if !is_over {
-            core.weak_gate.open();
+        if !wave::is_over(&core.weak_gate, waves, || self.wave() && is_resolved()) {
             return Ok(false);
         }
         self.revive(crew)?;
@@ -184,13 +177,9 @@ impl<'s> Beside<'s> {
     fn wave(&mut self) -> bool {
         let core = self.core;
         self.cycle.waves += 1;
-        core.logs.add(core.roots.take_log());
-        let Some(early) = core.logs.begin_wave() else {
-            return false;
-        };
-        core.handshake(Phase::Marking, || ());
-        core.logs.add(core.roots.take_log());
-        core.logs.was_clean(early)
+        wave::is_clean(&core.logs, &core.roots, || {
+            core.handshake(Phase::Marking, || ());
+        })
     }
 
     fn mark_from<R: Roots + Sync>(

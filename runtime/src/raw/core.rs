@@ -181,16 +181,13 @@ impl Core {
 
     /// Removes a mutator: what it has goes back, by way of the closure's edge like everything else.
     pub(crate) fn retire(&self, state: &Arc<State<Local>>) {
-        self.world
-            .enter(state, &|local, from, to| self.acknowledge(local, from, to));
-        {
-            // SAFETY: inside, and the mutator is being dropped, so nobody else uses its local.
-            let mut local = unsafe { state.local() };
+        let ack = |local: &mut Local, from, to| self.acknowledge(local, from, to);
+        let last = |local: &mut Local| {
             self.logs.hand_over_early(&mut local.log);
-            self.flush(&mut local);
-        }
-        self.world.leave(state);
-        self.world.unregister(state);
+            self.flush(local);
+        };
+        // SAFETY: called as the mutator is dropped, which its closures borrow.
+        unsafe { self.world.retire(state, &ack, last) };
     }
 
     /// What a mutator does at a handshake, or the collector in its name.

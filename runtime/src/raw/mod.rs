@@ -58,6 +58,7 @@ pub(crate) mod roots;
 pub(crate) mod shared;
 pub(crate) mod stamp_lock;
 pub(crate) mod task;
+pub(crate) mod wave;
 pub(crate) mod weak_gate;
 pub(crate) mod world;
 

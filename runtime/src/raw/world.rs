@@ -162,6 +162,25 @@ impl<L> World<L> {
         lock(&self.states).retain(|other| !Arc::ptr_eq(other, state));
     }
 
+    /// Removes a mutator for good, when `last` has taken from its local what others need. As long
+    /// as there is any of that it is listed, so that every handshake asks for it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the mutator any more, and this thread is not inside through it.
+    pub(crate) unsafe fn retire(
+        &self,
+        state: &Arc<State<L>>,
+        ack: &dyn Fn(&mut L, Phase, Phase),
+        last: impl FnOnce(&mut L),
+    ) {
+        self.enter(state, ack);
+        // SAFETY: inside, and nobody else uses the mutator (precondition).
+        last(&mut *unsafe { state.local() });
+        self.leave(state);
+        self.unregister(state);
+    }
+
     /// How many mutators there are.
     pub(crate) fn mutators(&self) -> usize {
         lock(&self.states).len()
