@@ -17,7 +17,7 @@ use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
 use crate::raw::stamp_lock::{KEEP, StampLock, UNLOGGED};
 use crate::raw::task::{self, STOPPED, Task};
-use crate::sync::LockedCell;
+use crate::sync::UnsafeCell;
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -45,14 +45,14 @@ impl<'a> Moment<'a> {
 #[derive(Default)]
 pub(crate) struct Data<T> {
     pub(crate) lock: StampLock,
-    data: LockedCell<T>,
+    data: UnsafeCell<T>,
 }
 
 impl<T> Data<T> {
     pub(crate) fn new(data: T) -> Self {
         Self {
             lock: StampLock::default(),
-            data: LockedCell::new(data),
+            data: UnsafeCell::new(data),
         }
     }
 

@@ -170,7 +170,7 @@ pub(crate) fn with_thread_name<R>(act: impl FnOnce(Option<&str>) -> R) -> R {
 pub(crate) use std::sync::atomic::compiler_fence;
 
 /// The place of data that a lock of ours guards.
-pub(crate) use std::cell::UnsafeCell as LockedCell;
+pub(crate) use std::cell::UnsafeCell;
 
 /// How many threads can run at once, as far as the system tells.
 pub(crate) fn processors() -> usize {

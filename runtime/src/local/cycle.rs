@@ -52,6 +52,7 @@ const OBJECTS_A_PIECE: usize = 512;
 const OBJECT_BYTES: f64 = 16.0;
 
 /// How far the cycle is.
+#[expect(clippy::large_enum_variant, reason = "there is one a heap")]
 enum Stage {
     Resting,
     Marking {

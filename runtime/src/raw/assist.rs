@@ -121,7 +121,7 @@ mod tests {
                     assert_eq!((objects, current.load(Ordering::Relaxed)), (3, round));
                     helped.fetch_add(1, Ordering::Relaxed)
                 };
-                assist.lend(&work, || std::thread::yield_now());
+                assist.lend(&work, std::thread::yield_now);
                 current.store(usize::MAX, Ordering::Relaxed);
             }
             over.store(true, Ordering::Relaxed);

@@ -80,7 +80,7 @@ mod membarrier {
     /// Makes every thread of the process pass a full fence.
     pub(super) fn run() {
         // A forked child has to register anew.
-        if !call(PRIVATE_EXPEDITED) && !(register() && call(PRIVATE_EXPEDITED)) {
+        if !(call(PRIVATE_EXPEDITED) || register() && call(PRIVATE_EXPEDITED)) {
             // Nothing orders the mutators any more: going on could free what they use.
             eprintln!("heapwright: the system withdrew `membarrier`; a sandbox must allow it");
             std::process::abort();

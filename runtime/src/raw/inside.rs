@@ -130,11 +130,12 @@ impl<'m, C: Collector> Inside<'m, C> {
         if core.debug.collect_at_polls {
             self.shared.want_cycle();
         }
-        // SAFETY: inside through this state; nothing below comes back here.
-        let mut local = unsafe { self.state.local() };
-        // SAFETY: inside, the local is ours, the rest is the caller's promise.
-        let allocated = unsafe { core.alloc_slow(&mut local, info, class, bytes) };
-        drop(local);
+        let allocated = {
+            // SAFETY: inside through this state; nothing below comes back here.
+            let mut local = unsafe { self.state.local() };
+            // SAFETY: inside, the local is ours, the rest is the caller's promise.
+            unsafe { core.alloc_slow(&mut local, info, class, bytes) }
+        };
         if C::BARRIER != Barrier::None && core.world.is_wanted() {
             self.shared.want_cycle();
         }

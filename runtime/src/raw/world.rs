@@ -286,10 +286,11 @@ impl<L> World<L> {
         if acked == asked {
             return;
         }
-        // SAFETY: outside with `turn` held, or inside and the owner: nobody else has it.
-        let mut local = unsafe { state.local() };
-        ack(&mut local, phase_of(acked), phase_of(asked));
-        drop(local);
+        {
+            // SAFETY: outside with `turn` held, or inside and the owner: nobody else has it.
+            let mut local = unsafe { state.local() };
+            ack(&mut local, phase_of(acked), phase_of(asked));
+        }
         // Release: pairs with the Acquire in `may_pass` and in `is_acked`; who sees the handshake
         // acknowledged sees what was done for it.
         state.acked.store(asked, Ordering::Release);
