@@ -15,11 +15,11 @@
 //! queued, logged or held by a piece of the handle table that is still to be scanned, by references
 //! that nobody has overwritten since.* Steps keep that true because they mark what they take from
 //! the queue; closures do because an overwritten reference is logged, and because a handle that is
-//! dropped is (`raw/roots.rs`). A closure holds nothing but what was reachable at the beginning, new
-//! objects, which are black, and what it upgraded, which is logged: so nothing that it stores needs
-//! to be found a second time. When the table is scanned and queue and log are empty, *marked and
-//! scanned* is all that is left of the sentence. The test is made in a step, where no closure runs,
-//! and so is the end: there is no other mutator to ask, and no gate for weak references.
+//! dropped is (`raw/roots.rs`). A closure holds nothing but what was reachable at the beginning,
+//! new objects, which are black, and what it upgraded, which is logged: so nothing that it stores
+//! needs to be found a second time. When the table is scanned and queue and log are empty, *marked
+//! and scanned* is all that is left of the sentence. The test is made in a step, where no closure
+//! runs, and so is the end: there is no other mutator to ask, and no gate for weak references.
 //!
 //! A step begins with the log and ends with a test of the budget, so its length is bounded by the
 //! budget, and by what a closure logged. What is not bounded by it: one `trace` of a very large

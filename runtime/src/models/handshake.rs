@@ -5,8 +5,8 @@
 //!
 //! * The second look at `inside` in `World::wait_for`: who has come in since the first has seen the
 //!   new word and acknowledged it, holding `turn`, and `acknowledge` finds that.
-//! * The Acquire of `asked` in `World::enter_slow`: the registry's lock, which it takes just before,
-//!   has been held by the publisher. ([`World::poll`] takes none, and needs the Release.)
+//! * The Acquire of `asked` in `World::enter_slow`: the registry's lock, which it takes just
+//!   before, has been held by the publisher. ([`World::poll`] takes none, and needs the Release.)
 
 use super::{bounded, explore, model};
 use crate::raw::fences::Fences;
@@ -199,8 +199,8 @@ fn two_handshakes() {
     });
 }
 
-/// Two mutators on threads of their own: the handshake waits for both. With two preemptions at most:
-/// three threads are many.
+/// Two mutators on threads of their own: the handshake waits for both. With two preemptions at
+/// most: three threads are many.
 ///
 /// Kills: `handshake-waits-for-one`.
 #[test]

@@ -204,7 +204,8 @@ fn hide_and_put_back() {
 }
 
 /// A mutator comes while the collector marks, takes the leaf out of its place, and goes for good
-/// with the only log that knows of it; another has held the leaf meanwhile and has put it back. With three preemptions at most.
+/// with the only log that knows of it; another has held the leaf meanwhile and has put it back.
+/// With three preemptions at most.
 ///
 /// Kills: `hand-over-nothing-early`, `retire-unlisted-first`, `retire-without-entering`,
 /// `retire-without-leaving`, `retire-with-its-log`.

@@ -8,7 +8,6 @@ use crate::pacer::{self, Policy};
 use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
 use crate::ports::source::AnySource;
-use crate::ports::sweep::SweepPort;
 use crate::raw::account::Account;
 use crate::raw::assist::Assist;
 use crate::raw::ephemerons::EphemeronList;
@@ -17,6 +16,7 @@ use crate::raw::log::{Entry, LOG_ENTRIES, Log, Logs};
 use crate::raw::object_type::ops;
 use crate::raw::phase::Phase;
 use crate::raw::roots::RootTable;
+use crate::raw::sweeping::Owed;
 use crate::raw::task::{Task, discard, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
@@ -25,7 +25,7 @@ use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::weak::WeakList;
 use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
-use gc_sweep::{Background, Debt, Glue, Step, Sweeper};
+use gc_sweep::{Background, Sweeper};
 use scavenger::Worker;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,13 +33,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Spans that the background thread sweeps in one step.
-const SWEEP_STEP_SPANS: usize = 256;
 /// Objects that a mutator marks at once, at the most: some 10 µs.
 const ASSIST_OBJECTS_MAX: usize = 256;
-/// All spans without drop glue are swept by the time this much has been allocated after a cycle.
-const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
-
 /// What belongs to one mutator alone.
 pub(crate) struct Local {
     pub(crate) cache: ThreadCache,
@@ -78,7 +73,7 @@ pub(crate) struct Core {
     pub(crate) finalizers: Arc<Finalizers>,
     pub(crate) cleanups: Arc<Cleanups>,
     /// The thread that runs them, once there were any.
-    cleaner: Mutex<Option<Background>>,
+    pub(super) cleaner: Mutex<Option<Background>>,
     pub(crate) assist: Assist,
     /// The cycle that marks beside the mutators, or did so last; from 1.
     pub(crate) marking: AtomicU64,
@@ -89,7 +84,7 @@ pub(crate) struct Core {
     pub(crate) hard_limit_bytes: Option<usize>,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
     pub(crate) account: Account,
-    debt: Mutex<Option<Owed>>,
+    pub(super) debt: Mutex<Option<Owed>>,
     /// The thread that gives memory back, where the system granted one.
     scavenger: Mutex<Option<Worker>>,
     /// The last cycle, until its sweep is over and its line is written.
@@ -104,12 +99,6 @@ pub(crate) struct Settings {
     pub(crate) is_beside: bool,
     pub(crate) fences: Fences,
     pub(crate) debug: Debug,
-}
-
-/// A debt of sweeping.
-struct Owed {
-    debt: Debt,
-    swept: u64,
 }
 
 impl Core {
@@ -312,17 +301,6 @@ impl Core {
         }
     }
 
-    /// No cycle is wanted until the next [`Self::repace`], and each allocated byte owes sweeping.
-    pub(crate) fn begin_growth(&self) {
-        self.account.begin_sweep();
-        self.world.take_wish();
-        let spans = u64::from(self.heap.spans_end());
-        *lock(&self.debt) = Some(Owed {
-            debt: Debt::new(spans, SWEEP_RUNWAY_BYTES),
-            swept: 0,
-        });
-    }
-
     /// What a mutator that marks beside the collector owes, having taken `taken_bytes`: it marks.
     pub(crate) fn assist(&self, taken_bytes: usize) {
         let mutators = || self.world.mutators();
@@ -375,82 +353,6 @@ impl Core {
         self.ephemerons.add(&mut local.ephemerons);
         let unused = local.cache.flush(&self.heap);
         self.account.hand_back(unused);
-    }
-
-    #[cold]
-    fn pay_debt(&self) {
-        let due = {
-            let mut debt = lock(&self.debt);
-            let Some(owed) = &mut *debt else { return };
-            let since = self.account.allocated_since_cycle();
-            let due = owed.debt.due(since as u64, owed.swept);
-            // Counted in indexes, of which a batch takes as many as spans that it sweeps.
-            owed.swept += due;
-            due
-        };
-        if due > 0 {
-            let space = SweepPort::freeing(self);
-            let progress = self
-                .sweeper
-                .sweep_batch(&space, Glue::Without, due as usize);
-            if progress.exhausted {
-                *lock(&self.debt) = None;
-                // Not left to the background thread, which may have to wait for a processor: until
-                // there is a trigger no cycle begins.
-                self.repace();
-            }
-        }
-    }
-
-    /// One step of the background thread: spans without drop glue first, which are quick and let
-    /// the trigger be set, then the others.
-    pub(crate) fn sweep_step(&self) -> Step {
-        let space = SweepPort::freeing(self);
-        let quick = self
-            .sweeper
-            .sweep_batch(&space, Glue::Without, SWEEP_STEP_SPANS);
-        if !quick.exhausted {
-            return Step::More;
-        }
-        let slow = self
-            .sweeper
-            .sweep_batch(&space, Glue::With, SWEEP_STEP_SPANS);
-        self.repace();
-        if !slow.exhausted {
-            return Step::More;
-        }
-        self.report();
-        Step::Done
-    }
-
-    /// Sweeps all that is left, drop glue included, and waits for those who sweep.
-    pub(crate) fn finish_sweep(&self) {
-        if !self.sweeper.is_done() {
-            let space = SweepPort::freeing(self);
-            self.sweeper.finish(&space);
-        }
-        self.report();
-    }
-
-    /// Closes the books of the last cycle, if they are open, and lets the cleanups of what it
-    /// freed run.
-    pub(crate) fn report(&self) {
-        if self.sweeper.is_done() && self.cleanups.release() {
-            let mut cleaner = lock(&self.cleaner);
-            if cleaner.is_none() {
-                // Without a thread they wait for somebody who asks.
-                *cleaner = self.cleanups.spawn();
-            }
-            if let Some(cleaner) = &*cleaner {
-                cleaner.wake();
-            }
-        }
-        let last = lock(&self.unreported).take();
-        if let Some(mut cycle) = last {
-            cycle.live_bytes = self.live_bytes();
-            self.counters.close_cycle(cycle);
-            crate::trace_line::cycle(&cycle, self.account.goal_bytes());
-        }
     }
 
     /// Adds a source of roots.

@@ -57,6 +57,7 @@ pub(crate) mod registry;
 pub(crate) mod roots;
 pub(crate) mod shared;
 pub(crate) mod stamp_lock;
+mod sweeping;
 pub(crate) mod task;
 pub(crate) mod wave;
 pub(crate) mod weak_gate;
