@@ -16,15 +16,23 @@ mod tree;
 mod trial;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::Workspace;
-use list::{Exam, Mutant};
+use list::{Exam, Kind, Mutant};
 use report::{Line, Verdict};
 use tree::Tree;
 use trial::{Build, Run, Trial};
+
+/// A test hangs that takes this many times as long as on untouched source,
+const LIMIT_FACTOR: u32 = 20;
+/// and at least so long: the machine may be busy with something else.
+const LIMIT_MIN: Duration = Duration::from_secs(20);
 
 /// What to run, and how.
 #[derive(clap::Args)]
@@ -40,7 +48,7 @@ pub(crate) struct Options {
     /// Write the table to docs/mutants.md; needs a run of all
     #[arg(long, conflicts_with_all = ["only", "list", "crates"])]
     write: bool,
-    /// Seconds after which a test counts as hanging
+    /// Seconds after which any test counts as hanging
     #[arg(long, default_value_t = 120)]
     timeout: u64,
 }
@@ -107,36 +115,64 @@ fn choose(all: Vec<Mutant>, options: &Options) -> Result<Vec<Mutant>> {
     Ok(chosen)
 }
 
-/// Runs each exam once on untouched source, then each mutant's exam on the mutant.
+/// Examines the mutants of both kinds side by side: one has its processor while the other builds.
 fn try_all<'a>(
     workspace: &Workspace,
     mutants: &'a [Mutant],
     timeout: Duration,
 ) -> Result<Vec<Line<'a>>> {
-    let tree = Tree::open(workspace)?;
+    let of_kind = |kind| -> Result<Vec<Line<'a>>> {
+        let chosen: Vec<_> = mutants
+            .iter()
+            .filter(|mutant| mutant.kind == kind)
+            .collect();
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        try_kind(workspace, kind, &chosen, timeout)
+    };
+    std::thread::scope(|scope| {
+        let tests = scope.spawn(|| of_kind(Kind::Test));
+        let mut lines = of_kind(Kind::Loom)?;
+        lines.extend(join(tests)?);
+        lines.sort_by_key(|line| std::ptr::from_ref(line.mutant));
+        Ok(lines)
+    })
+}
+
+/// Waits for a thread; goes on with its panic.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Runs each exam once on untouched source, then each mutant's exam on the mutant.
+fn try_kind<'a>(
+    workspace: &Workspace,
+    kind: Kind,
+    mutants: &[&'a Mutant],
+    timeout: Duration,
+) -> Result<Vec<Line<'a>>> {
+    let tree = Tree::open(workspace, kind)?;
     let trial = Trial {
         workspace,
         tree: &tree,
-        timeout,
     };
-    let mut baselines: BTreeMap<Exam, Option<String>> = BTreeMap::new();
+    let mut baselines = BTreeMap::new();
     for mutant in mutants {
-        let exam = mutant.exam();
-        if let std::collections::btree_map::Entry::Vacant(entry) = baselines.entry(exam) {
-            let start = Instant::now();
-            let fault = baseline(&trial, entry.key())?;
-            let verdict = fault.as_deref().unwrap_or("passes");
-            let seconds = start.elapsed().as_secs_f64();
-            println!("untouched: {} {verdict} ({seconds:.1} s)", entry.key());
-            entry.insert(fault);
+        if let Entry::Vacant(entry) = baselines.entry(mutant.exam()) {
+            let baseline = baseline(&trial, entry.key(), timeout)?;
+            println!("untouched: {} {baseline}", entry.key());
+            entry.insert(baseline);
         }
     }
     let mut lines = Vec::new();
-    for mutant in mutants {
+    for &mutant in mutants {
         let start = Instant::now();
         let verdict = match &baselines[&mutant.exam()] {
-            Some(fault) => Verdict::NoBaseline(fault.clone()),
-            None => examine(&trial, mutant)?,
+            Baseline::Faulty(fault) => Verdict::NoBaseline(fault.clone()),
+            Baseline::Passes(took) => examine(&trial, mutant, limit(*took, timeout))?,
         };
         let seconds = start.elapsed().as_secs_f64();
         println!(
@@ -152,29 +188,53 @@ fn try_all<'a>(
     Ok(lines)
 }
 
-/// What is wrong with an exam on untouched source; nothing if it ran some test and passed.
-fn baseline(trial: &Trial<'_>, exam: &Exam) -> Result<Option<String>> {
+/// How an exam ended on untouched source.
+enum Baseline {
+    /// After so long.
+    Passes(Duration),
+    /// Not as it should.
+    Faulty(String),
+}
+
+impl fmt::Display for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passes(took) => write!(f, "passes in {:.1} s", took.as_secs_f64()),
+            Self::Faulty(fault) => f.write_str(fault),
+        }
+    }
+}
+
+/// How long an exam may take that took `took` on untouched source.
+fn limit(took: Duration, timeout: Duration) -> Duration {
+    (took * LIMIT_FACTOR).max(LIMIT_MIN).min(timeout)
+}
+
+/// Runs an exam on untouched source: it must run some test, and pass.
+fn baseline(trial: &Trial<'_>, exam: &Exam, timeout: Duration) -> Result<Baseline> {
     let log = format!("untouched-{}", exam.slug());
+    let faulty = |fault: String| Ok(Baseline::Faulty(fault));
     let binary = match trial.build(exam, &log)? {
         Build::Done(binary) => binary,
-        Build::Broken => return Ok(Some(format!("does not build, see {}", trial.log(&log)))),
+        Build::Broken => return faulty(format!("does not build, see {}", trial.log(&log))),
     };
-    Ok(match trial.run(exam, &binary, &log)? {
-        Run::Passed(0) => Some("runs no test: the filter matches none".to_owned()),
-        Run::Passed(_) => None,
-        Run::Failed(how) => Some(format!("{how}, see {}", trial.log(&log))),
-        Run::TimedOut => Some(format!("does not end in {} s", trial.timeout.as_secs())),
-    })
+    let start = Instant::now();
+    match trial.run(exam, &binary, &log, timeout)? {
+        Run::Passed(0) => faulty("runs no test: the filter matches none".to_owned()),
+        Run::Passed(_) => Ok(Baseline::Passes(start.elapsed())),
+        Run::Failed(how) => faulty(format!("{how}, see {}", trial.log(&log))),
+        Run::TimedOut => faulty(format!("does not end in {} s", timeout.as_secs())),
+    }
 }
 
 /// Plants one mutant, runs its exam, and takes the mutant out again.
-fn examine(trial: &Trial<'_>, mutant: &Mutant) -> Result<Verdict> {
+fn examine(trial: &Trial<'_>, mutant: &Mutant, limit: Duration) -> Result<Verdict> {
     let exam = mutant.exam();
     let log = format!("{}-{}", mutant.package, mutant.name);
     let planted = trial.tree.plant(mutant)?;
     let verdict = match trial.build(&exam, &log)? {
         Build::Broken => Verdict::NotBuilt(trial.log(&log)),
-        Build::Done(binary) => match trial.run(&exam, &binary, &log)? {
+        Build::Done(binary) => match trial.run(&exam, &binary, &log, limit)? {
             Run::Passed(_) => Verdict::Survived,
             Run::Failed(how) => Verdict::Killed(how),
             Run::TimedOut => Verdict::Killed("hangs".to_owned()),

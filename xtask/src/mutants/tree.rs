@@ -1,4 +1,4 @@
-//! The copy of the workspace in which mutants are planted.
+//! The copy of the workspace in which mutants are planted, one for each kind of exam.
 //!
 //! It lies in the target folder, so that the working tree is never changed, whatever happens to
 //! this program. Files whose content already agrees are left alone: cargo sees by their times that
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::mutants::list::Mutant;
+use crate::mutants::list::{Kind, Mutant};
 use crate::workspace::{Files, Workspace};
 
 /// The copy, up to date with the working tree when it is opened.
@@ -20,6 +20,14 @@ pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     /// Held as long as the copy is in use: two runs in one copy would plant in each other's.
     _lock: File,
+}
+
+/// Where the mutants of one kind are planted and built.
+pub(crate) fn folder(workspace: &Workspace, kind: Kind) -> PathBuf {
+    workspace.target.join("mutants").join(match kind {
+        Kind::Loom => "loom",
+        Kind::Test => "test",
+    })
 }
 
 /// A mutant in the tree.
@@ -32,8 +40,8 @@ impl Tree {
     /// Brings the copy up to date, and locks it.
     ///
     /// Fails if another run holds it.
-    pub(crate) fn open(workspace: &Workspace) -> Result<Self> {
-        let folder = workspace.target.join("mutants");
+    pub(crate) fn open(workspace: &Workspace, kind: Kind) -> Result<Self> {
+        let folder = folder(workspace, kind);
         let root = folder.join("tree");
         fs::create_dir_all(&root)?;
         let lock = File::create(folder.join("lock"))?;

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cargo::{cargo, with_loom, without_loom_limits};
 use crate::mutants::list::{Exam, Kind};
-use crate::mutants::tree::Tree;
+use crate::mutants::tree::{self, Tree};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -25,8 +25,6 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) struct Trial<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) tree: &'a Tree,
-    /// How long a test may run.
-    pub(crate) timeout: Duration,
 }
 
 /// A test binary, and the folder that its tests expect to run in.
@@ -81,8 +79,14 @@ impl Trial<'_> {
         Ok(Build::Done(binary))
     }
 
-    /// Runs the exam's tests in a built binary.
-    pub(crate) fn run(&self, exam: &Exam, binary: &Binary, log: &str) -> Result<Run> {
+    /// Runs the exam's tests in a built binary, for `limit` at the most.
+    pub(crate) fn run(
+        &self,
+        exam: &Exam,
+        binary: &Binary,
+        log: &str,
+        limit: Duration,
+    ) -> Result<Run> {
         let name = format!("{log}-run");
         let output = self.create_log(&name)?;
         let mut command = Command::new(&binary.path);
@@ -98,7 +102,7 @@ impl Trial<'_> {
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
             .stdout(output);
-        match wait(&mut command, self.timeout)? {
+        match wait(&mut command, limit)? {
             None => Ok(Run::TimedOut),
             Some(status) => {
                 let output = fs::read(self.log_path(&name))?;
@@ -109,16 +113,15 @@ impl Trial<'_> {
 
     /// Sets what decides how and where cargo builds.
     fn set_build(&self, exam: &Exam, command: &mut Command) {
-        let folder = match exam.kind {
-            Kind::Loom => {
-                with_loom(command);
-                "mutants/loom"
-            }
-            Kind::Test => "mutants/test",
-        };
+        if exam.kind == Kind::Loom {
+            with_loom(command);
+        }
+        let target = tree::folder(self.workspace, exam.kind).join("target");
+        // Nobody looks at these binaries with a debugger, and linking is half of a mutant's time.
         command
             .env("CARGO_INCREMENTAL", "1")
-            .env("CARGO_TARGET_DIR", self.workspace.target.join(folder));
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_TARGET_DIR", target);
     }
 
     /// Where to look for what a build and a run said.
