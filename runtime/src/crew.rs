@@ -115,7 +115,7 @@ impl Crew {
 }
 
 /// Runs `act` with a seat that nobody else has, if one is free.
-fn take_seat(seats: &AtomicUsize, act: impl FnOnce(usize)) {
+pub(crate) fn take_seat(seats: &AtomicUsize, act: impl FnOnce(usize)) {
     struct Stand<'a>(&'a AtomicUsize, usize);
     impl Drop for Stand<'_> {
         fn drop(&mut self) {

@@ -8,6 +8,7 @@
 //! | `stop` | the world is stopped, mutators enter, leave, register |
 //! | `handshake` | each mutator is told of a phase on its own |
 //! | `wave` | logs, and the end of marking |
+//! | `assist` | mutators that help to mark |
 //! | `gate` | weak references against the end of marking |
 //! | `roots` | the handle table |
 //!
@@ -22,6 +23,7 @@
 //! bounded searches make up for what loom's reduction misses then. What the models' own heaps
 //! consist of is loaded by read-modify-writes.
 
+mod assist;
 mod gate;
 mod handshake;
 mod roots;
