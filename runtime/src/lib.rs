@@ -41,8 +41,6 @@ mod sync;
 mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
-#[cfg(all(test, heapwright_loom))]
-mod models_barrier;
 
 pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
 pub use beside::Beside;

@@ -11,6 +11,11 @@
 //! | `assist` | mutators that help to mark |
 //! | `gate` | weak references against the end of marking |
 //! | `roots` | the handle table |
+//! | `slot` | the barrier of a single reference, publication, the checker's own hole |
+//! | `lock` | the lock of data inside objects: writers, readers, the marker, sleep |
+//!
+//! The code under test is the shipped one. In `slot` and `lock` handshakes are stood in for by
+//! joins: they have models of their own.
 //!
 //! A loom cell stands for the heap: mutators look at it, the collector writes it, and loom reports
 //! every pair of accesses that the protocol does not order. Each mutator's own local is such a cell
@@ -18,15 +23,17 @@
 //! spin that nobody ends as too many branches.
 //!
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
-//! in `xtask/mutants/runtime-loom.toml`. The words of [`crate::raw::world`] are loaded as they are,
-//! not by read-modify-writes, which would see the newest value and so hide a missing fence; the
-//! bounded searches make up for what loom's reduction misses then. What the models' own heaps
-//! consist of is loaded by read-modify-writes.
+//! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml` and `runtime-assist.toml`. The
+//! words of [`crate::raw::world`] are loaded as they are, not by read-modify-writes, which would
+//! see the newest value and so hide a missing fence; the bounded searches make up for what loom's
+//! reduction misses then. What the models' own heaps consist of is loaded by read-modify-writes.
 
 mod assist;
 mod gate;
 mod handshake;
+mod lock;
 mod roots;
+mod slot;
 mod stop;
 mod wave;
 

@@ -13,10 +13,10 @@ mod common;
 #[path = "../examples/custom_collector.rs"]
 mod custom_collector;
 
-use common::{Drops, Random, Token, in_time, seed};
+use common::{Drops, Random, Token, in_time, seed, strict_heap};
 use custom_collector::DepthFirst;
 use runtime::{
-    Builder, Collector, Cx, Debug, Ephemeron, Gc, GcCell, Locked, Mutator, OnTheFly, Root, Runtime,
+    Builder, Collector, Cx, Debug, Ephemeron, Gc, GcCell, Locked, Mutator, OnTheFly, Root,
     StopTheWorld, Trace, WeakMap,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,16 +37,6 @@ struct Holder<'gc> {
     pairs: Locked<Vec<Ephemeron<'gc, Node<'gc>, Node<'gc>>>>,
 }
 
-fn heap<C: Collector + Default>() -> Runtime<C> {
-    let debug = Debug {
-        check_marks: true,
-        poison: true,
-        ..Debug::default()
-    };
-    let builder = Builder::new(C::default()).gc_off().debug(debug);
-    builder.build().unwrap()
-}
-
 fn node<'gc, C: Collector>(cx: &Cx<'gc, C>, drops: &Drops, id: u64) -> Gc<'gc, Node<'gc>> {
     cx.alloc(Node {
         token: drops.token(id),
@@ -62,7 +52,7 @@ fn holder<C: Collector>(mutator: &mut Mutator<C>) -> Root<Holder<'static>> {
 }
 
 fn a_value_lives_as_long_as_its_key<C: Collector + Default>() {
-    let (heap, drops) = (heap::<C>(), Drops::default());
+    let (heap, drops) = (strict_heap::<C>(), Drops::default());
     let mut mutator = heap.mutator();
     let holder = holder(&mut mutator);
     let key = mutator.enter(|cx| {
@@ -110,7 +100,7 @@ fn values_live_as_long_as_their_keys() {
 
 /// The pair is part of the bargain: without it the key keeps nothing.
 fn a_value_dies_with_its_pair<C: Collector + Default>() {
-    let (heap, drops) = (heap::<C>(), Drops::default());
+    let (heap, drops) = (strict_heap::<C>(), Drops::default());
     let mut mutator = heap.mutator();
     let holder = holder(&mut mutator);
     let key = mutator.enter(|cx| {
@@ -144,7 +134,7 @@ fn values_die_with_their_pairs() {
 
 /// A pair whose key is dead is empty for ever: also for who comes with a new object in its place.
 fn a_dead_keys_entry_is_gone<C: Collector + Default>() {
-    let (heap, drops) = (heap::<C>(), Drops::default());
+    let (heap, drops) = (strict_heap::<C>(), Drops::default());
     let mut mutator = heap.mutator();
     let holder = holder(&mut mutator);
     let address = mutator.enter(|cx| {
@@ -188,7 +178,7 @@ fn entries_of_the_dead_are_gone() {
 
 #[test]
 fn a_map_is_a_map() {
-    let (heap, drops) = (heap::<OnTheFly>(), Drops::default());
+    let (heap, drops) = (strict_heap::<OnTheFly>(), Drops::default());
     let mut mutator = heap.mutator();
     let holder = holder(&mut mutator);
     mutator.enter(|cx| {

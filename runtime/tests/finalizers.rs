@@ -12,11 +12,11 @@ mod common;
 #[path = "../examples/custom_collector.rs"]
 mod custom_collector;
 
-use common::{Drops, Random, Token, panic_of, seed};
+use common::{Drops, Random, Token, panic_of, seed, strict_heap};
 use custom_collector::DepthFirst;
 use runtime::{
     Barrier, Builder, CollectError, Collector, Cx, Debug, Gc, GcCell, Locked, Mutator, OnTheFly,
-    Root, Runtime, Session, StopTheWorld, Trace, Weak, WeakMap,
+    Root, Session, StopTheWorld, Trace, Weak, WeakMap,
 };
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,16 +29,6 @@ struct Node<'gc> {
     to: GcCell<'gc, Node<'gc>>,
     weak: Locked<Option<Weak<'gc, Node<'gc>>>>,
     notes: WeakMap<'gc, Node<'gc>, Node<'gc>>,
-}
-
-fn heap<C: Collector + Default>() -> Runtime<C> {
-    let debug = Debug {
-        check_marks: true,
-        poison: true,
-        ..Debug::default()
-    };
-    let builder = Builder::new(C::default()).gc_off().debug(debug);
-    builder.build().unwrap()
 }
 
 fn node<'gc, C: Collector>(cx: &Cx<'gc, C>, drops: &Drops, id: u64) -> Gc<'gc, Node<'gc>> {
@@ -70,7 +60,7 @@ fn finalize<'gc, C: Collector>(cx: &Cx<'gc, C>, node: Gc<'gc, Node<'gc>>, said: 
 }
 
 fn all_of_the_dead_run_once<C: Collector + Default>() {
-    let (heap, drops, said) = (heap::<C>(), Drops::default(), Said::default());
+    let (heap, drops, said) = (strict_heap::<C>(), Drops::default(), Said::default());
     let mut mutator = heap.mutator();
     let kept = rooted(&mut mutator, &drops, 100);
     mutator.enter(|cx| {
@@ -114,7 +104,7 @@ fn the_dead_are_finalized_once() {
 }
 
 fn one_that_is_stored_lives_and_may_register_again<C: Collector + Default>() {
-    let (heap, drops) = (heap::<C>(), Drops::default());
+    let (heap, drops) = (strict_heap::<C>(), Drops::default());
     let mut mutator = heap.mutator();
     let keeper = rooted(&mut mutator, &drops, 0);
     mutator.enter(|cx| {
@@ -159,7 +149,7 @@ fn finds<'gc, C: Collector>(cx: &Cx<'gc, C>, node: Gc<'gc, Node<'gc>>) -> bool {
 /// What refers weakly to the dead is cleared, wherever it is; what the dead refer to weakly and is
 /// alive is not.
 fn nobody_finds_the_revived<C: Collector + Default>() {
-    let (heap, drops, said) = (heap::<C>(), Drops::default(), Said::default());
+    let (heap, drops, said) = (strict_heap::<C>(), Drops::default(), Said::default());
     let mut mutator = heap.mutator();
     let (outer, living) = (
         rooted(&mut mutator, &drops, 0),
@@ -223,7 +213,7 @@ fn weak_references_are_cleared_first() {
 }
 
 fn a_cleanup_waits_for_the_second_death<C: Collector + Default>() {
-    let (heap, drops, said) = (heap::<C>(), Drops::default(), Said::default());
+    let (heap, drops, said) = (strict_heap::<C>(), Drops::default(), Said::default());
     let mut mutator = heap.mutator();
     mutator.enter(|cx| {
         let [object, reached] = [1, 2].map(|id| node(cx, &drops, id));
@@ -250,7 +240,7 @@ fn cleanups_come_after_finalizers() {
 
 #[test]
 fn a_panic_is_counted_and_the_others_run() {
-    let (heap, drops, said) = (heap::<OnTheFly>(), Drops::default(), Said::default());
+    let (heap, drops, said) = (strict_heap::<OnTheFly>(), Drops::default(), Said::default());
     let mut mutator = heap.mutator();
     let canceled = mutator.enter(|cx| {
         cx.finalize(node(cx, &drops, 1), |_, _| panic!("planned"));
@@ -287,7 +277,7 @@ unsafe impl runtime::Rebrand for Broken {
 }
 
 fn a_cycle_that_gives_up_keeps_them<C: Collector + Default>() {
-    let (heap, drops, said) = (heap::<C>(), Drops::default(), Said::default());
+    let (heap, drops, said) = (strict_heap::<C>(), Drops::default(), Said::default());
     let (mut mutator, switch) = (heap.mutator(), Switch::new(AtomicBool::new(true)));
     mutator.enter(|cx| {
         let (said_too, broken) = (said.clone(), cx.alloc(Broken(switch.clone())));
@@ -313,7 +303,7 @@ fn they_wait_for_a_cycle_that_succeeds() {
 #[test]
 fn they_do_not_run_when_the_heap_goes() {
     let (drops, said) = (Drops::default(), Said::default());
-    let heap = heap::<OnTheFly>();
+    let heap = strict_heap::<OnTheFly>();
     let mut mutator = heap.mutator();
     let handle = mutator.enter(|cx| {
         finalize(cx, node(cx, &drops, 1), &said);
@@ -352,7 +342,7 @@ unsafe impl Collector for Careless {
 
 #[test]
 fn a_collector_must_ask_for_them() {
-    let heap = heap::<Careless>();
+    let heap = strict_heap::<Careless>();
     let mut mutator = heap.mutator();
     let root = mutator.enter(|cx| {
         let object = cx.alloc(5_u64);

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use runtime::Trace;
+use runtime::{Builder, Collector, Debug, Runtime, Trace};
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -159,4 +159,16 @@ pub(crate) fn seed() -> u64 {
     };
     eprintln!("HEAPWRIGHT_SEED={seed}");
     seed
+}
+
+/// A heap that collects when it is told to, compares marks with a second mark, and poisons what it
+/// frees.
+pub(crate) fn strict_heap<C: Collector + Default>() -> Runtime<C> {
+    let debug = Debug {
+        check_marks: true,
+        poison: true,
+        ..Debug::default()
+    };
+    let builder = Builder::new(C::default()).gc_off().debug(debug);
+    builder.build().unwrap()
 }
