@@ -3,7 +3,7 @@
 use crate::heap::{Heap, PAGE_GRANULES};
 use crate::os::PageSource;
 use crate::pages::PAGE_BYTES;
-use crate::size_class::GRANULE_BYTES;
+use crate::size_class::{GRANULE_BYTES, SMALL_BYTES_MAX};
 use crate::thread_cache::PAGE_WORDS;
 use crate::type_info::TypeInfo;
 use std::collections::HashMap;
@@ -31,6 +31,29 @@ pub struct Census {
     pub spans: usize,
     /// Slots in use, as last counted: what is being allocated from counts as it was when taken.
     pub objects: usize,
+    /// Slots.
+    pub slots: usize,
+}
+
+/// The spans of one size class over all types, counted: how much of their memory holds objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Bytes of a slot; `None` for large objects, which own their spans.
+    pub slot_bytes: Option<usize>,
+    /// Spans.
+    pub spans: usize,
+    /// Slots in use, as last counted.
+    pub objects: usize,
+    /// Slots.
+    pub slots: usize,
+}
+
+impl Occupancy {
+    /// The part of the slots that is in use, from 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.objects as f64 / (self.slots as f64).max(1.0)
+    }
 }
 
 impl<S: PageSource> Heap<S> {
@@ -112,9 +135,9 @@ impl<S: PageSource> Heap<S> {
             let Some(info) = self.spans().info(span) else {
                 continue;
             };
-            let slot_bytes = match self.spans().class(span) {
-                Some(class) => class.bytes(),
-                None => pages as usize * PAGE_BYTES,
+            let (slot_bytes, slots) = match self.spans().class(span) {
+                Some(class) => (class.bytes(), class.slots() as usize),
+                None => (pages as usize * PAGE_BYTES, 1),
             };
             let row = rows
                 .entry((std::ptr::from_ref(info).addr(), slot_bytes))
@@ -123,11 +146,37 @@ impl<S: PageSource> Heap<S> {
                     slot_bytes,
                     spans: 0,
                     objects: 0,
+                    slots: 0,
                 });
             row.spans += 1;
             row.objects += self.spans().live(span) as usize;
+            row.slots += slots;
         }
         rows.into_values().collect()
+    }
+
+    /// Counts spans and slots by size class, small ones first. Linear in the number of spans.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        let mut rows: Vec<Occupancy> = Vec::new();
+        let mut census = self.census();
+        census.sort_by_key(|row| row.slot_bytes);
+        for row in census {
+            let slot_bytes = Some(row.slot_bytes).filter(|bytes| *bytes <= SMALL_BYTES_MAX);
+            match rows.last_mut().filter(|last| last.slot_bytes == slot_bytes) {
+                Some(last) => {
+                    last.spans += row.spans;
+                    last.objects += row.objects;
+                    last.slots += row.slots;
+                }
+                None => rows.push(Occupancy {
+                    slot_bytes,
+                    spans: row.spans,
+                    objects: row.objects,
+                    slots: row.slots,
+                }),
+            }
+        }
+        rows
     }
 
     /// The spans of `info` with small objects, in no order; none is made or freed meanwhile only

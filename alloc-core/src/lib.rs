@@ -8,6 +8,7 @@ mod page_bits;
 mod page_error;
 mod page_heap;
 mod page_reach;
+mod page_refault;
 mod page_release;
 mod page_tree;
 mod pages;
@@ -31,12 +32,13 @@ mod models;
 
 pub use bits::Bits;
 pub use heap::Heap;
-pub use inspect::{Census, Found};
+pub use inspect::{Census, Found, Occupancy};
 pub use os::{FakeRegion, FakeSource, Mmap, MmapRegion, PageSource, SourceCall, SourceError};
 pub use page_alloc::PageAlloc;
 pub use page_error::{Exhausted, ReserveError};
 pub use page_heap::PageHeap;
 pub use page_reach::{Effect, Outgoing, Reach};
+pub use page_release::Release;
 pub use pages::{
     HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
     Taken,

@@ -21,10 +21,12 @@
 //! protection against releasing memory that is allocated. The released bit is kept until the call
 //! has succeeded, so that a failure can be undone exactly.
 //!
-//! The last three, and the choice of what goes, are in `page_reach`.
+//! The last three, and the choice of what goes, are in `page_reach`; what is counted as released
+//! in vain, in `page_refault`.
 
 use crate::page_bits::{CHUNK_PAGES, ChunkBits};
 use crate::page_reach::Reaches;
+use crate::page_refault::Refaults;
 use crate::page_tree::{Found, Summary, SummaryTree};
 use crate::pages::{HUGE_PAGES, PageCounts, PageRun, PageState, Taken};
 
@@ -60,6 +62,7 @@ pub struct PageAlloc {
     pub(crate) releasing: u32,
     /// A block: whether it was huge, and was released in pieces.
     pub(crate) broken: Vec<bool>,
+    pub(crate) refaults: Refaults,
     /// For each reach the page at and above which nothing can be released by it.
     pub(crate) release_below: Reaches<u32>,
     /// Pages in a unit of release where memory is made of small pages.
@@ -88,7 +91,7 @@ impl PageAlloc {
 
     /// No pages, with room for `pages_max`, rounded down to whole chunks of 512.
     ///
-    /// Reserves all the memory it will ever need, less than two and a half bits a page, without
+    /// Reserves all the memory it will ever need, less than three and a half bits a page, without
     /// touching it.
     ///
     /// # Panics
@@ -109,6 +112,7 @@ impl PageAlloc {
             released: 0,
             releasing: 0,
             broken: Vec::with_capacity(chunks_max * CHUNK_BLOCKS),
+            refaults: Refaults::with_capacity(chunks_max),
             release_below: Reaches::default(),
             granule: 1,
             huge_from: u32::MAX,
@@ -186,6 +190,7 @@ impl PageAlloc {
             });
             self.tree.push(Summary::all_free(CHUNK_PAGES));
             self.broken.extend([false; CHUNK_BLOCKS]);
+            self.refaults.push();
         }
         let count = chunks as u32 * CHUNK_PAGES;
         self.released += count;
@@ -254,6 +259,7 @@ impl PageAlloc {
     /// If a page of the run is not in use.
     pub fn committed(&mut self, run: PageRun) {
         self.assert_in_use(run, "committed");
+        self.note_refaults(run);
         for (chunk, start, count) in pieces(run) {
             self.chunks[chunk].released.clear(start, count);
         }
@@ -345,5 +351,6 @@ impl PageAlloc {
         let retained = free_retained..=free_retained + counts.releasing;
         assert!(retained.contains(&counts.retained), "retained {counts:?}");
         self.check_release();
+        self.check_refaults();
     }
 }

@@ -85,6 +85,11 @@ impl ChunkBits {
         self.0.iter().zip(&other.0).any(|(a, b)| a | b != u64::MAX)
     }
 
+    /// Whether each bit that is set here is set in `other`.
+    pub(crate) fn is_within(&self, other: &ChunkBits) -> bool {
+        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
+    }
+
     /// Where the lowest run of `count` clear bits begins.
     pub(crate) fn find_clear_run(&self, count: u32) -> Option<u32> {
         // The clear run that reaches the end of the words seen so far.

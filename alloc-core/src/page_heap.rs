@@ -56,6 +56,7 @@ pub(crate) struct State {
     limit_bytes: usize,
     pub(crate) releases: u64,
     pub(crate) releases_refused: u64,
+    pub(crate) released_total_pages: u64,
     pub(crate) blocks_broken: u64,
     pub(crate) blocks_mended: u64,
 }
@@ -153,6 +154,7 @@ impl<S: PageSource> PageHeap<S> {
                             limit_bytes: usize::MAX,
                             releases: 0,
                             releases_refused: 0,
+                            released_total_pages: 0,
                             blocks_broken: 0,
                             blocks_mended: 0,
                         }),
@@ -400,6 +402,9 @@ impl<S: PageSource> PageHeap<S> {
             limit_bytes: state.limit_bytes,
             releases: state.releases,
             releases_refused: state.releases_refused,
+            released_total_bytes: state.released_total_pages << PAGE_SHIFT,
+            refaulted_bytes: state.pages.refaulted_pages() << PAGE_SHIFT,
+            free_run_max_bytes: bytes(state.pages.free_run_max()),
             blocks_broken: state.blocks_broken,
             blocks_mended: state.blocks_mended,
         }

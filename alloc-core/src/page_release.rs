@@ -12,10 +12,19 @@
 //! When and how much is not decided here, nor whether blocks may break: that is a policy, and
 //! belongs to the caller.
 
-use crate::os::PageSource;
+use crate::os::{PageSource, SourceError};
 use crate::page_heap::PageHeap;
 use crate::page_reach::{Effect, Outgoing, Reach};
 use crate::pages::{PAGE_BYTES, PAGE_SHIFT, PageRun};
+
+/// What came of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Bytes of retained memory that went back.
+    pub bytes: usize,
+    /// What the source said, if it refused a call; nothing was tried after that.
+    pub refused: Option<SourceError>,
+}
 
 impl<S: PageSource> PageHeap<S> {
     /// Gives up to `bytes_max` bytes of free memory back to the operating system, as far as `reach`
@@ -26,25 +35,36 @@ impl<S: PageSource> PageHeap<S> {
     /// What breaks no block goes first, and in each reach the highest address. Each call of the
     /// source is for at most 2 MiB, with no lock held.
     pub fn release(&self, bytes_max: usize, reach: Reach) -> usize {
+        self.try_release(bytes_max, reach).bytes
+    }
+
+    /// As [`release`](Self::release), and tells nothing in reach from a refusal.
+    pub fn try_release(&self, bytes_max: usize, reach: Reach) -> Release {
         let mut budget = bytes_max.div_ceil(PAGE_BYTES);
-        let mut released = 0;
+        let mut release = Release {
+            bytes: 0,
+            refused: None,
+        };
         while budget > 0 {
             let pages_max = u32::try_from(budget).unwrap_or(u32::MAX);
             let taken = self.state().pages.take_for_release(pages_max, reach);
             let Some(outgoing) = taken else {
                 break;
             };
-            let Some(newly) = self.release_run(outgoing) else {
-                break;
-            };
-            released += newly;
+            match self.release_run(outgoing) {
+                Ok(newly) => release.bytes += newly,
+                Err(error) => {
+                    release.refused = Some(error);
+                    break;
+                }
+            }
             budget = budget.saturating_sub(outgoing.run.count as usize);
         }
-        released
+        release
     }
 
-    /// Releases a run that was taken for it; the bytes that were retained, or `None` if refused.
-    fn release_run(&self, outgoing: Outgoing) -> Option<usize> {
+    /// Releases a run that was taken for it; the bytes that were retained.
+    fn release_run(&self, outgoing: Outgoing) -> Result<usize, SourceError> {
         let releasing = Releasing {
             heap: self,
             outgoing,
@@ -55,7 +75,7 @@ impl<S: PageSource> PageHeap<S> {
         // lock, so nobody gets it before it is put back; a free page's content is nobody's.
         let answer = unsafe { self.source.release(&self.region, offset, bytes) };
         let newly = releasing.finish(answer.is_ok(), advised);
-        answer.is_ok().then_some((newly as usize) << PAGE_SHIFT)
+        answer.map(|()| (newly as usize) << PAGE_SHIFT)
     }
 
     /// Advises what the block of a run is to be made of, if that changes; whether that worked.
@@ -89,7 +109,9 @@ impl<S: PageSource> PageHeap<S> {
         }
         let newly = if accepted {
             state.releases += 1;
-            state.pages.put_back_released(outgoing.run)
+            let newly = state.pages.put_back_released(outgoing.run);
+            state.released_total_pages += u64::from(newly);
+            newly
         } else {
             state.releases_refused += 1;
             state.pages.put_back_retained(outgoing.run);

@@ -114,8 +114,28 @@ pub struct PageStats {
     pub releases: u64,
     /// Calls to give memory back that the source refused.
     pub releases_refused: u64,
+    /// Bytes that went back so far, each time counted; what is with the operating system now and
+    /// was never touched is not among them.
+    pub released_total_bytes: u64,
+    /// Of these, bytes that were taken again: the price of having released them was a fault.
+    pub refaulted_bytes: u64,
+    /// The longest run of free pages among the grown ones.
+    pub free_run_max_bytes: usize,
     /// Blocks of 2 MiB that were broken: released in pieces, so that they lost their huge page.
     pub blocks_broken: u64,
     /// Broken blocks that were released as a whole later, and may have a huge page again.
     pub blocks_mended: u64,
+}
+
+impl PageStats {
+    /// External fragmentation: the part of the free pages that lies outside of the longest free
+    /// run, 0 if they are in one piece (or there are none), near 1 if they are scattered.
+    #[must_use]
+    pub fn fragmentation(&self) -> f64 {
+        let free = (self.retained_bytes + self.released_bytes).max(self.free_run_max_bytes);
+        if free == 0 {
+            return 0.0;
+        }
+        1.0 - self.free_run_max_bytes as f64 / free as f64
+    }
 }
