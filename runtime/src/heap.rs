@@ -12,9 +12,10 @@ use crate::raw::core::{Core, Local, Settings};
 use crate::raw::fences::Fences;
 use crate::raw::shared::Shared;
 use crate::raw::world::State;
+use crate::scavenge;
 use crate::stats::{CycleStats, Stats};
 use crate::sync::with_thread_name;
-use alloc_core::{Census, Mmap, PageSource, ReserveError};
+use alloc_core::{Census, Mmap, Occupancy, PageSource, ReserveError};
 use std::fmt;
 use std::sync::Arc;
 
@@ -159,6 +160,11 @@ impl<C: Collector> Runtime<C> {
     pub fn census(&self) -> Vec<Census> {
         self.shared.core.heap.census()
     }
+
+    /// How full the spans of each size class are, over all types. Linear in the number of spans.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        self.shared.core.heap.occupancy()
+    }
 }
 
 /// The settings of a heap.
@@ -167,9 +173,11 @@ pub struct Builder<C: Collector> {
     policy: Policy,
     reserve_bytes: usize,
     limit_bytes: Option<usize>,
+    soft_limit_bytes: Option<usize>,
     debug: Debug,
     symmetric_fences: bool,
     source: AnySource,
+    scavenge_by: Box<dyn scavenge::Policy>,
 }
 
 impl<C: Collector> Builder<C> {
@@ -180,9 +188,11 @@ impl<C: Collector> Builder<C> {
             policy: Policy::Percent(100),
             reserve_bytes: RESERVE_BYTES,
             limit_bytes: None,
+            soft_limit_bytes: None,
             debug: Debug::default(),
             symmetric_fences: false,
             source: AnySource::new(Mmap::default()),
+            scavenge_by: Box::new(scavenge::Pacer::new(scavenge::Config::default())),
         }
     }
 
@@ -210,6 +220,26 @@ impl<C: Collector> Builder<C> {
     /// [collect](Mutator::collect) and try again.
     pub fn limit_bytes(mut self, bytes: usize) -> Self {
         self.limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Takes `percent` of the memory limit that this process's control group sets (a container's)
+    /// as the [soft limit](Runtime::set_memory_limit); the rest is for what else the process has.
+    /// The lowest limit of the group and those above it counts, and is read here, once. Without
+    /// one nothing changes.
+    ///
+    /// # Panics
+    ///
+    /// If `percent` is not from 1 to 100.
+    pub fn limit_from_cgroup(mut self, percent: u32) -> Self {
+        self.soft_limit_bytes = scavenge::cgroup_limit_bytes(percent);
+        self
+    }
+
+    /// Who decides when free memory goes back to the operating system, instead of a
+    /// [`Pacer`](scavenge::Pacer) with the usual settings.
+    pub fn scavenge_by(mut self, policy: impl scavenge::Policy) -> Self {
+        self.scavenge_by = Box::new(policy);
         self
     }
 
@@ -257,9 +287,13 @@ impl<C: Collector> Builder<C> {
             debug: self.debug,
         };
         let core = Core::new(heap, settings);
-        Ok(Runtime {
-            shared: Arc::new(Shared::new(core, self.collector)),
-        })
+        let runtime = Runtime {
+            shared: Arc::new(Shared::new(core, self.collector, self.scavenge_by)),
+        };
+        if self.soft_limit_bytes.is_some() {
+            runtime.set_memory_limit(self.soft_limit_bytes);
+        }
+        Ok(runtime)
     }
 }
 

@@ -28,6 +28,7 @@ mod cycle;
 mod debug;
 mod on_the_fly;
 pub mod pacer;
+pub mod scavenge;
 mod stats;
 mod stop_the_world;
 mod trace_line;
@@ -42,7 +43,7 @@ mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
 
-pub use alloc_core::{Census, FakeSource, PageSource, ReserveError};
+pub use alloc_core::{Census, FakeSource, Mmap, Occupancy, PageSource, ReserveError};
 pub use beside::Beside;
 pub use cell::GcCell;
 pub use cleanup::Cleanup;

@@ -1,5 +1,6 @@
 //! What one can see of a heap: counters, and a snapshot of them.
 
+use crate::scavenge::ScavengeStats;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use std::time::Duration;
 
@@ -76,6 +77,11 @@ pub struct Stats {
     pub retained_bytes: usize,
     /// Bytes of free pages given back to the operating system.
     pub released_bytes: usize,
+    /// The size that heap and overhead together should not exceed, if there is one: the lower of
+    /// the soft limit and the hard one.
+    pub limit_bytes: Option<usize>,
+    /// Giving memory back.
+    pub scavenge: ScavengeStats,
     /// The longest pause of a stopped world.
     pub pause_max: Duration,
     /// All pauses together.

@@ -27,13 +27,15 @@ pub const MARGIN_PERCENT: usize = 10;
 /// The part of the memory limit that the footprint is brought down to.
 pub const LIMIT_PERCENT: usize = 95;
 
-/// The two counts of a heap that goals are about, at one moment.
+/// What a policy sees of a heap, at one moment. Goals are about the first two counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes of pages in use.
     pub in_use_bytes: usize,
     /// Bytes of free pages that are backed by memory.
     pub retained_bytes: usize,
+    /// Bytes that were given back and then taken again, so far.
+    pub refaulted_bytes: u64,
 }
 
 /// What the heap's owner asks for.
@@ -107,6 +109,7 @@ mod tests {
         goal.surplus(Usage {
             in_use_bytes: in_use,
             retained_bytes: retained,
+            refaulted_bytes: 0,
         })
     }
 

@@ -21,7 +21,7 @@
 //! so there must have been a surplus for some half-lives without a break. A heap that oscillates
 //! keeps its huge pages. The limit has no patience.
 //!
-//! | [`Ask`] | what the heap is asked for | next |
+//! | `Ask` | what the heap is asked for | next |
 //! |---|---|---|
 //! | `Whole` | whole units | `Sparse`, when it answers 0 |
 //! | `Sparse` | sparse memory, when the surplus has stood | `Nothing`, when it answers 0 |
@@ -30,11 +30,17 @@
 //! From each it is `Whole` again when the pacer is told of a change, so that a heap that has
 //! nothing is not asked again and again.
 //!
+//! Where the operating system refuses (`madvise` under a filter, locked memory), nothing is lost
+//! but the time of the call. The pacer then waits, for 100 ms and for twice as long after each
+//! further refusal, up to a minute, whoever tells it of what; the first call that brings something
+//! without a refusal ends that. It does not give up, because a refusal may pass; and a limit does
+//! not hurry it, because asking again at once would be refused again.
+//!
 //! Pure arithmetic; time is an argument.
 
 use std::time::Duration;
 
-use crate::{Decay, Goal, Usage};
+use crate::{Action, Decay, Goal, Outcome, Policy, Usage};
 
 /// The largest batch, in bytes: it bounds what a clock that stands still can lead to.
 const BATCH_MAX_BYTES: usize = 1 << 30;
@@ -44,6 +50,12 @@ const SLEEP_MIN: Duration = Duration::from_millis(1);
 
 /// How often the pacer looks while it is patient.
 const LOOKS: u32 = 8;
+
+/// The wait after a first refusal.
+const REFUSED_MIN: Duration = Duration::from_millis(100);
+
+/// The longest wait after a refusal.
+const REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// How the pacer trades memory against processor time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,22 +85,6 @@ impl Default for Config {
     }
 }
 
-/// What to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Call the heap, then say what came of it to [`Pacer::released`].
-    Release {
-        /// The most that it should give back.
-        bytes_max: usize,
-        /// Whether sparse memory may go too.
-        sparse: bool,
-    },
-    /// Ask again after this time, or when told of a change.
-    Sleep(Duration),
-    /// Ask again when told of a change: nothing will come of time alone.
-    Park,
-}
-
 /// What the heap can still be asked for. The table is in the file's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
@@ -97,7 +93,7 @@ enum Ask {
     Nothing,
 }
 
-/// The state between two questions.
+/// The usual [`Policy`]: surplus decays, whole units go first, in measured batches.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     config: Config,
@@ -109,6 +105,10 @@ pub struct Pacer {
     ask: Ask,
     /// Since when each look has found a surplus of at least a unit.
     stands_since: Option<Duration>,
+    /// How long the next refusal makes it wait.
+    refusal_wait: Duration,
+    /// Until when nothing is asked for, because of the last refusal.
+    refused_until: Duration,
 }
 
 impl Pacer {
@@ -133,22 +133,62 @@ impl Pacer {
             rests_until: Duration::ZERO,
             ask: Ask::Whole,
             stands_since: None,
+            refusal_wait: REFUSED_MIN,
+            refused_until: Duration::ZERO,
         }
     }
 
-    /// Says that the heap or the goal has changed: pages came free, a collection ended.
-    pub fn tell(&mut self) {
+    /// For how long a surplus must stand before sparse memory goes.
+    fn patience(&self) -> Duration {
+        self.config
+            .half_life
+            .saturating_mul(self.config.patience_half_lives)
+    }
+
+    /// Takes note of whether the system refused, as of `now`.
+    fn note_refusal(&mut self, now: Duration, outcome: Outcome) {
+        if outcome.is_refused {
+            self.refused_until = now.saturating_add(self.refusal_wait);
+            self.refusal_wait = self.refusal_wait.saturating_mul(2).min(REFUSED_MAX);
+        } else if outcome.bytes > 0 {
+            self.refusal_wait = REFUSED_MIN;
+        }
+    }
+
+    /// Sets the batch to what fits into a step at the rate just measured.
+    fn adapt_batch(&mut self, bytes: usize, took: Duration) {
+        let unit = self.config.unit_bytes;
+        let doubled = self.batch_bytes.saturating_mul(2).min(BATCH_MAX_BYTES);
+        // A clock too coarse to see the call says nothing against twice as much.
+        let fits = if took.is_zero() {
+            doubled
+        } else {
+            (bytes as f64 * (self.config.step_max.as_secs_f64() / took.as_secs_f64())) as usize
+        };
+        // A small call measures its overhead rather than the rate: it may grow a batch only
+        // if it filled half of it.
+        let is_slower = took > self.config.step_max;
+        if is_slower || bytes >= self.batch_bytes / 2 {
+            self.batch_bytes = (fits.min(doubled) / unit * unit).max(unit);
+        }
+    }
+}
+
+impl Policy for Pacer {
+    fn tell(&mut self, _now: Duration) {
         self.ask = Ask::Whole;
     }
 
-    /// What to do at `now`.
-    pub fn next(&mut self, now: Duration, usage: Usage, goal: Goal) -> Action {
+    fn next(&mut self, now: Duration, usage: Usage, goal: Goal) -> Action {
         let surplus = goal.surplus(usage);
         let due_bytes = self.decay.observe(now, surplus.total_bytes);
         let stands = surplus.total_bytes >= self.config.unit_bytes;
         self.stands_since = stands.then_some(self.stands_since.unwrap_or(now));
         if surplus.total_bytes == 0 || self.ask == Ask::Nothing {
             return Action::Park;
+        }
+        if now < self.refused_until {
+            return Action::Sleep((self.refused_until - now).max(SLEEP_MIN));
         }
         let unit = self.config.unit_bytes;
         let sparse = self.ask == Ask::Sparse;
@@ -189,16 +229,10 @@ impl Pacer {
         }
     }
 
-    /// For how long a surplus must stand before sparse memory goes.
-    fn patience(&self) -> Duration {
-        self.config
-            .half_life
-            .saturating_mul(self.config.patience_half_lives)
-    }
-
-    /// Takes note that the heap gave back `bytes`, in a call that took `took` and ended at `now`.
-    pub fn released(&mut self, now: Duration, bytes: usize, took: Duration) {
-        if bytes == 0 {
+    fn released(&mut self, now: Duration, outcome: Outcome) {
+        let Outcome { bytes, took, .. } = outcome;
+        self.note_refusal(now, outcome);
+        if bytes == 0 && !outcome.is_refused {
             self.ask = match self.ask {
                 Ask::Whole => Ask::Sparse,
                 Ask::Sparse | Ask::Nothing => Ask::Nothing,
@@ -211,24 +245,6 @@ impl Pacer {
         self.rests_until = now.saturating_add(rest);
         self.adapt_batch(bytes, took);
     }
-
-    /// Sets the batch to what fits into a step at the rate just measured.
-    fn adapt_batch(&mut self, bytes: usize, took: Duration) {
-        let unit = self.config.unit_bytes;
-        let doubled = self.batch_bytes.saturating_mul(2).min(BATCH_MAX_BYTES);
-        // A clock too coarse to see the call says nothing against twice as much.
-        let fits = if took.is_zero() {
-            doubled
-        } else {
-            (bytes as f64 * (self.config.step_max.as_secs_f64() / took.as_secs_f64())) as usize
-        };
-        // A small call measures its overhead rather than the rate: it may grow a batch only
-        // if it filled half of it.
-        let is_slower = took > self.config.step_max;
-        if is_slower || bytes >= self.batch_bytes / 2 {
-            self.batch_bytes = (fits.min(doubled) / unit * unit).max(unit);
-        }
-    }
 }
 
 #[cfg(all(test, not(heapwright_loom)))]
@@ -237,31 +253,39 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
+    fn brought(bytes: usize, took: Duration) -> Outcome {
+        Outcome {
+            bytes,
+            is_refused: false,
+            took,
+        }
+    }
+
     #[test]
     fn the_batch_follows_the_measured_rate() {
         let mut pacer = Pacer::new(Config::default());
         for _ in 0..20 {
             let batch = pacer.batch_bytes;
-            pacer.released(
-                Duration::ZERO,
-                batch,
-                Duration::from_nanos(batch as u64 / MIB as u64 * 3_000),
-            );
+            let took = Duration::from_nanos(batch as u64 / MIB as u64 * 3_000);
+            pacer.released(Duration::ZERO, brought(batch, took));
         }
         assert_eq!(
             pacer.batch_bytes,
             332 * MIB,
             "3 µs a MiB, whole units of 2 MiB in 1 ms"
         );
-        pacer.released(Duration::ZERO, 332 * MIB, Duration::from_millis(26));
+        pacer.released(
+            Duration::ZERO,
+            brought(332 * MIB, Duration::from_millis(26)),
+        );
         assert_eq!(
             pacer.batch_bytes,
             12 * MIB,
             "small pages all of a sudden: one long step"
         );
-        pacer.released(Duration::ZERO, 2 * MIB, Duration::from_micros(1));
+        pacer.released(Duration::ZERO, brought(2 * MIB, Duration::from_micros(1)));
         assert_eq!(pacer.batch_bytes, 12 * MIB, "a small call teaches nothing");
-        pacer.released(Duration::ZERO, 12 * MIB, Duration::ZERO);
+        pacer.released(Duration::ZERO, brought(12 * MIB, Duration::ZERO));
         assert_eq!(pacer.batch_bytes, 24 * MIB, "a coarse clock doubles");
     }
 
@@ -273,8 +297,8 @@ mod tests {
         };
         let mut pacer = Pacer::new(config);
         let usage = Usage {
-            in_use_bytes: 0,
             retained_bytes: MIB,
+            ..Usage::default()
         };
         let goal = Goal {
             heap_goal_bytes: 0,
@@ -287,13 +311,13 @@ mod tests {
                 sparse: false
             }
         );
-        pacer.released(Duration::ZERO, 0, Duration::ZERO);
+        pacer.released(Duration::ZERO, brought(0, Duration::ZERO));
         assert_eq!(
             pacer.next(Duration::from_secs(9), usage, goal),
             Action::Park,
             "less than a unit breaks none"
         );
-        pacer.tell();
+        pacer.tell(Duration::from_secs(9));
         assert_ne!(
             pacer.next(Duration::from_secs(9), usage, goal),
             Action::Park
@@ -304,8 +328,8 @@ mod tests {
     fn sparse_memory_is_asked_for_last_and_after_patience() {
         let mut pacer = Pacer::new(Config::default());
         let usage = Usage {
-            in_use_bytes: 0,
             retained_bytes: 64 * MIB,
+            ..Usage::default()
         };
         let goal = |limit_bytes| Goal {
             heap_goal_bytes: 0,
@@ -322,7 +346,7 @@ mod tests {
         assert!(matches!(asks(&mut pacer, 0, None), Action::Sleep(_)));
         let whole = asks(&mut pacer, 1_000, None);
         assert!(matches!(whole, Action::Release { sparse: false, .. }));
-        pacer.released(Duration::from_secs(1), 0, Duration::ZERO);
+        pacer.released(Duration::from_secs(1), brought(0, Duration::ZERO));
         // Two half-lives from the first sight of the surplus, with looks in between.
         let look = Action::Sleep(Duration::from_millis(250));
         assert_eq!(asks(&mut pacer, 1_000, None), look);
@@ -334,7 +358,7 @@ mod tests {
             "a limit is urgent"
         );
         assert_eq!(asks(&mut pacer, 2_000, None), sparse);
-        pacer.released(Duration::from_secs(2), 0, Duration::ZERO);
+        pacer.released(Duration::from_secs(2), brought(0, Duration::ZERO));
         assert_eq!(asks(&mut pacer, 9_000, None), Action::Park);
         assert_eq!(asks(&mut pacer, 9_000, Some(0)), Action::Park);
     }

@@ -1,4 +1,4 @@
-//! The one place that names threads and atomics: std's, or loom's under
+//! The one place that names threads and locks: std's, or loom's under
 //! `--cfg heapwright_loom` with the `loom` feature.
 //!
 //! `Arc` and `Weak` are std's on both sides: no protocol of this crate rests on them. Loom's
@@ -9,14 +9,12 @@ compile_error!("`--cfg heapwright_loom` needs this crate's feature `loom` as wel
 
 #[cfg(not(all(heapwright_loom, feature = "loom")))]
 mod chosen {
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use std::thread;
 }
 
 #[cfg(all(heapwright_loom, feature = "loom"))]
 mod chosen {
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use loom::thread;
 }

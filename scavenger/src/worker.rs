@@ -1,4 +1,4 @@
-//! The only thread: asks the pacer, calls the heap, sleeps.
+//! The only thread: asks the policy, calls the heap, sleeps.
 //!
 //! It holds the heap weakly and upgrades for one step at a time, so that it keeps no heap alive;
 //! when the heap is gone it ends. Memory goes back on a program that does nothing, because the
@@ -16,27 +16,53 @@
 //! the lock. So whatever is told after that reading finds it either awake, and sets a flag that
 //! it will find, or waiting on the condition variable, and wakes it.
 //!
-//! No lock is held while the heap is called.
+//! What it has done is a second record under a mutex of its own, so that a snapshot is consistent
+//! in itself. No lock is held while the heap or the policy is called.
 
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, Weak, lock, thread, wait};
-use crate::{Action, Config, Goal, Pacer, PageHeap, Usage};
+use crate::sync::{Arc, Condvar, Mutex, Weak, lock, thread, wait};
+use crate::{Action, Goal, Latencies, Outcome, PageHeap, Policy, Refused, Usage};
 
-/// What the worker has done so far.
+/// The shortest sleep, whatever a policy says.
+const SLEEP_MIN: Duration = Duration::from_millis(1);
+
+/// What the worker has done so far: a snapshot, consistent in itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Statistics {
     /// Calls of [`PageHeap::release`] and [`PageHeap::release_sparse`].
     pub calls: u64,
+    /// Of these, calls of `release_sparse`.
+    pub sparse_calls: u64,
+    /// Calls that the operating system refused, wholly or in part.
+    pub refused_calls: u64,
     /// Bytes that went back.
     pub released_bytes: u64,
+    /// Bytes that were given back and taken again, as [`PageHeap::refaulted_bytes`] had it when
+    /// the worker last looked: after each call of its own, and whenever it is told of a change.
+    pub refaulted_bytes: u64,
     /// The longest call.
     pub longest_step: Duration,
-    /// Calls that panicked. The worker parks after one until it is told of a change.
+    /// How long the calls took.
+    pub steps: Latencies,
+    /// Calls that panicked. The usual policy parks after one until it is told of a change.
     pub panics: u64,
+}
+
+impl Statistics {
+    /// Counts a call.
+    fn note(&mut self, sparse: bool, outcome: Outcome) {
+        self.calls += 1;
+        self.sparse_calls += u64::from(sparse);
+        self.refused_calls += u64::from(outcome.is_refused);
+        self.released_bytes += outcome.bytes as u64;
+        self.longest_step = self.longest_step.max(outcome.took);
+        self.steps.record(outcome.took);
+    }
 }
 
 /// The worker's handle. Dropping it ends the thread and waits for its end.
@@ -56,10 +82,8 @@ struct Request {
 struct Shared {
     request: Mutex<Request>,
     changed: Condvar,
-    calls: AtomicU64,
-    released_bytes: AtomicU64,
-    longest_nanoseconds: AtomicU64,
-    panics: AtomicU64,
+    /// Written by the thread alone.
+    statistics: Mutex<Statistics>,
 }
 
 /// A clock for [`Worker::spawn`]: the time since this call.
@@ -72,36 +96,29 @@ impl Worker {
     /// Starts the thread. There is no goal yet: until [`set_goal`](Self::set_goal) or
     /// [`set_limit`](Self::set_limit) nothing goes back.
     ///
-    /// `clock` tells the time since any fixed moment; [`monotonic`] is the usual one.
+    /// `clock` tells the time since any fixed moment; [`monotonic`] is the usual one. `policy`
+    /// decides what goes back when; [`Pacer`](crate::Pacer) is the usual one.
     ///
     /// # Errors
     ///
     /// If the operating system refuses a thread.
-    ///
-    /// # Panics
-    ///
-    /// If `config` is out of range, see [`Pacer::new`].
     pub fn spawn<H>(
         heap: Weak<H>,
         clock: impl FnMut() -> Duration + Send + 'static,
-        config: Config,
+        policy: impl Policy,
     ) -> io::Result<Worker>
     where
         H: PageHeap + 'static,
     {
-        let pacer = Pacer::new(config);
         let shared = Arc::new(Shared {
             request: Mutex::new(Request::default()),
             changed: Condvar::new(),
-            calls: AtomicU64::new(0),
-            released_bytes: AtomicU64::new(0),
-            longest_nanoseconds: AtomicU64::new(0),
-            panics: AtomicU64::new(0),
+            statistics: Mutex::new(Statistics::default()),
         });
         let inside = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("scavenger".to_owned())
-            .spawn(move || inside.run(&heap, clock, pacer))?;
+            .spawn(move || inside.run(&heap, clock, policy))?;
         Ok(Worker {
             shared,
             thread: Some(thread),
@@ -126,16 +143,9 @@ impl Worker {
         self.shared.tell(|_| ());
     }
 
-    /// What was done so far. The four figures are read one after another.
+    /// What was done so far.
     pub fn statistics(&self) -> Statistics {
-        // Relaxed: counts, nothing hangs on them.
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Statistics {
-            calls: read(&self.shared.calls),
-            released_bytes: read(&self.shared.released_bytes),
-            longest_step: Duration::from_nanos(read(&self.shared.longest_nanoseconds)),
-            panics: read(&self.shared.panics),
-        }
+        *lock(&self.shared.statistics)
     }
 
     /// Ends the thread after the step it is in, and waits for that. Dropping does the same.
@@ -162,8 +172,8 @@ impl Drop for Worker {
             return;
         };
         if thread.thread().id() != thread::current().id() {
-            // An error is a panic of the clock or of the heap's counts: reported where it
-            // happened, and there is nobody to hand it to.
+            // An error is a panic of the clock, the policy or the heap's counts: reported where
+            // it happened, and there is nobody to hand it to.
             thread.join().ok();
         }
     }
@@ -182,29 +192,35 @@ impl Shared {
         &self,
         heap: &Weak<H>,
         mut clock: impl FnMut() -> Duration,
-        mut pacer: Pacer,
+        mut policy: impl Policy,
     ) {
         while let Some((goal, told)) = self.read_request() {
             let Some(heap) = heap.upgrade() else { return };
-            if told {
-                pacer.tell();
-            }
             let usage = Usage {
                 in_use_bytes: heap.in_use_bytes(),
                 retained_bytes: heap.retained_bytes(),
+                refaulted_bytes: heap.refaulted_bytes(),
             };
+            lock(&self.statistics).refaulted_bytes = usage.refaulted_bytes;
             let began = clock();
-            match pacer.next(began, usage, goal) {
+            if told {
+                policy.tell(began);
+            }
+            match policy.next(began, usage, goal) {
                 Action::Release { bytes_max, sparse } => {
-                    let bytes = self.release(&*heap, bytes_max, sparse);
+                    let result = self.release(&*heap, bytes_max, sparse);
                     let ended = clock();
-                    let took = ended.saturating_sub(began);
-                    self.count(bytes, took);
-                    pacer.released(ended, bytes, took);
+                    let outcome = Outcome {
+                        bytes: result.unwrap_or_else(|refused| refused.released_bytes),
+                        is_refused: result.is_err(),
+                        took: ended.saturating_sub(began),
+                    };
+                    lock(&self.statistics).note(sparse, outcome);
+                    policy.released(ended, outcome);
                 }
                 Action::Sleep(time) => {
                     drop(heap);
-                    self.sleep(Some(time));
+                    self.sleep(Some(time.max(SLEEP_MIN)));
                 }
                 Action::Park => {
                     drop(heap);
@@ -222,7 +238,7 @@ impl Shared {
     }
 
     /// Sleeps until there is news or, if there is a time, at most for that. May return early: the
-    /// pacer is asked again and says the same.
+    /// policy is asked again and says the same.
     fn sleep(&self, time: Option<Duration>) {
         let request = lock(&self.request);
         if !request.told && !request.stopping {
@@ -231,7 +247,12 @@ impl Shared {
     }
 
     /// Calls the heap. A panic is counted and taken for "nothing left".
-    fn release<H: PageHeap>(&self, heap: &H, bytes_max: usize, sparse: bool) -> usize {
+    fn release<H: PageHeap>(
+        &self,
+        heap: &H,
+        bytes_max: usize,
+        sparse: bool,
+    ) -> Result<usize, Refused> {
         let call = || {
             if sparse {
                 heap.release_sparse(bytes_max)
@@ -243,19 +264,8 @@ impl Shared {
         panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             // Leaked: dropping a payload could panic again.
             std::mem::forget(panic);
-            // Relaxed: a count, nothing hangs on it.
-            self.panics.fetch_add(1, Ordering::Relaxed);
-            0
+            lock(&self.statistics).panics += 1;
+            Ok(0)
         })
-    }
-
-    fn count(&self, bytes: usize, took: Duration) {
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        // Relaxed, all three: counts, nothing hangs on them.
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.released_bytes
-            .fetch_add(bytes as u64, Ordering::Relaxed);
-        self.longest_nanoseconds
-            .fetch_max(nanoseconds, Ordering::Relaxed);
     }
 }

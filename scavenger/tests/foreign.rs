@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scavenger::{Config, PageHeap, Worker, monotonic};
+use scavenger::{Config, Pacer, PageHeap, Refused, Worker, monotonic};
 
 const PAGE_BYTES: usize = 64 << 10;
 
@@ -71,7 +71,7 @@ impl PageHeap for Heap {
     fn in_use_bytes(&self) -> usize {
         self.bytes(|page| matches!(page, Page::InUse(_)))
     }
-    fn release(&self, bytes_max: usize) -> usize {
+    fn release(&self, bytes_max: usize) -> Result<usize, Refused> {
         let mut freed = 0;
         for page in self.pages().iter_mut().rev() {
             if freed + PAGE_BYTES > bytes_max {
@@ -82,18 +82,18 @@ impl PageHeap for Heap {
                 freed += PAGE_BYTES;
             }
         }
-        freed
+        Ok(freed)
     }
 }
 
-fn config() -> Config {
+fn policy() -> Pacer {
     let half_life = Duration::from_millis(2);
-    Config {
+    Pacer::new(Config {
         half_life,
         unit_bytes: PAGE_BYTES,
         share_percent: 100,
         ..Config::default()
-    }
+    })
 }
 
 #[track_caller]
@@ -108,7 +108,7 @@ fn poll(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn after_a_drop_all_above_the_goal_goes_back_by_itself() {
     let heap = Arc::new(Heap::new(200));
-    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
     worker.set_goal(200 * PAGE_BYTES);
     heap.keep(20);
     worker.set_goal(40 * PAGE_BYTES);
@@ -142,7 +142,7 @@ fn after_a_drop_all_above_the_goal_goes_back_by_itself() {
 #[test]
 fn a_limit_brings_a_parked_worker_to_work_and_lifting_it_ends_that() {
     let heap = Arc::new(Heap::new(100));
-    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
     heap.keep(10);
     worker.wake();
     worker.set_limit(Some(60 * PAGE_BYTES));
@@ -167,7 +167,7 @@ fn a_heap_may_own_its_worker_and_die_on_its_thread() {
     for _ in 0..50 {
         let heap = Arc::new(Heap::new(50));
         let dropped = Arc::clone(&heap.dropped);
-        let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+        let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
         heap.keep(0);
         worker.set_goal(0);
         *heap.worker.lock().unwrap() = Some(worker);
@@ -203,10 +203,10 @@ impl PageHeap for Orphan {
     fn in_use_bytes(&self) -> usize {
         0
     }
-    fn release(&self, _bytes_max: usize) -> usize {
+    fn release(&self, _bytes_max: usize) -> Result<usize, Refused> {
         self.is_called.store(true, SeqCst);
         poll("nobody else holds the heap", || self.is_alone.load(SeqCst));
-        0
+        Ok(0)
     }
 }
 
@@ -219,7 +219,7 @@ fn the_last_reference_may_go_on_the_workers_thread() {
         dropped: Arc::default(),
     });
     let (is_alone, dropped) = (Arc::clone(&heap.is_alone), Arc::clone(&heap.dropped));
-    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
     worker.set_goal(0);
     *heap.worker.lock().unwrap() = Some(worker);
     poll("the worker is inside the heap", || {
@@ -245,20 +245,20 @@ impl PageHeap for Sparse {
     fn in_use_bytes(&self) -> usize {
         0
     }
-    fn release(&self, _bytes_max: usize) -> usize {
-        0
+    fn release(&self, _bytes_max: usize) -> Result<usize, Refused> {
+        Ok(0)
     }
-    fn release_sparse(&self, bytes_max: usize) -> usize {
+    fn release_sparse(&self, bytes_max: usize) -> Result<usize, Refused> {
         let bytes = bytes_max.min(self.0.load(SeqCst));
         self.0.fetch_sub(bytes, SeqCst);
-        bytes
+        Ok(bytes)
     }
 }
 
 #[test]
 fn a_sparse_heap_is_asked_for_its_pieces() {
     let heap = Arc::new(Sparse(AtomicUsize::new(100 * PAGE_BYTES)));
-    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
     worker.set_goal(0);
     poll("all but less than a unit is back", || {
         heap.retained_bytes() < PAGE_BYTES
@@ -278,7 +278,7 @@ impl PageHeap for Broken {
     fn in_use_bytes(&self) -> usize {
         0
     }
-    fn release(&self, _bytes_max: usize) -> usize {
+    fn release(&self, _bytes_max: usize) -> Result<usize, Refused> {
         self.0.fetch_add(1, SeqCst);
         panic!("this heap cannot release");
     }
@@ -287,7 +287,7 @@ impl PageHeap for Broken {
 #[test]
 fn a_heap_that_panics_is_counted_and_left_alone_until_told() {
     let heap = Arc::new(Broken(AtomicUsize::new(0)));
-    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), config()).unwrap();
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
     worker.set_goal(0);
     poll("the first panic", || worker.statistics().panics == 1);
     worker.wake();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize as Count, Ordering::SeqCst};
 use std::time::Duration;
 
 use loom::sync::{Condvar, Mutex};
-use scavenger::{Config, PageHeap, Worker};
+use scavenger::{Config, Pacer, PageHeap, Refused, Worker};
 
 const UNIT: usize = 1 << 20;
 
@@ -66,12 +66,12 @@ impl PageHeap for Heap {
     fn in_use_bytes(&self) -> usize {
         0
     }
-    fn release(&self, bytes_max: usize) -> usize {
+    fn release(&self, bytes_max: usize) -> Result<usize, Refused> {
         let mut retained_bytes = self.retained_bytes.lock().unwrap();
         let bytes = bytes_max.min(*retained_bytes);
         *retained_bytes -= bytes;
         self.emptied.notify_one();
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -81,7 +81,8 @@ fn spawn(heap: &Arc<Heap>, half_life: Duration) -> ManuallyDrop<Worker> {
         unit_bytes: UNIT,
         ..Config::default()
     };
-    let worker = Worker::spawn(Arc::downgrade(heap), || Duration::ZERO, config).unwrap();
+    let worker =
+        Worker::spawn(Arc::downgrade(heap), || Duration::ZERO, Pacer::new(config)).unwrap();
     // Not dropped if the model fails: the join would panic while the failure unwinds.
     ManuallyDrop::new(worker)
 }

@@ -1,145 +1,19 @@
-//! The policy against demand curves, over simulated minutes: bounds on what is retained and on
-//! what is faulted in again. No thread, no clock.
+//! The usual policy against demand that its collector foretells, over simulated minutes: bounds on
+//! what is retained and on what is faulted in again. No thread, no clock.
 
+mod simulation;
+
+use scavenger::{Config, Pacer};
+use simulation::{GIB, HUGE, MIB, SMALL, Simulation, seconds};
 use std::time::Duration;
 
-use scavenger::{Action, Config, Goal, Pacer, Usage};
-
-const MIB: usize = 1 << 20;
-const GIB: usize = 1 << 30;
-const TICK: Duration = Duration::from_millis(10);
-
-/// Nanoseconds a MiB to release: whole 2 MiB pages, and small ones in small calls.
-const HUGE: u64 = 3_000;
-const SMALL: u64 = 246_000;
-
-struct Simulation {
-    pacer: Pacer,
-    goal: Goal,
-    usage: Usage,
-    now: Duration,
-    /// When the pacer is asked next; `None` while it is parked.
-    asks_at: Option<Duration>,
-    nanoseconds_a_mib: u64,
-    /// Retained bytes between used ones, which go on sparse demand only, at the price of small
-    /// pages.
-    sparse: usize,
-    broken: usize,
-    released: usize,
-    /// Bytes that were released and then needed.
-    refaulted: usize,
-    /// Retained bytes above the footprint goal, times seconds.
-    excess_byte_seconds: f64,
-    work: Duration,
-    longest_step: Duration,
-    calls: usize,
-}
-
-impl Simulation {
-    fn new(config: Config, nanoseconds_a_mib: u64) -> Simulation {
-        Simulation {
-            pacer: Pacer::new(config),
-            goal: Goal::default(),
-            usage: Usage::default(),
-            now: Duration::ZERO,
-            asks_at: None,
-            nanoseconds_a_mib,
-            sparse: 0,
-            broken: 0,
-            released: 0,
-            refaulted: 0,
-            excess_byte_seconds: 0.0,
-            work: Duration::ZERO,
-            longest_step: Duration::ZERO,
-            calls: 0,
-        }
-    }
-
-    /// A collection has ended: pages in use, and the goal of the next.
-    fn collected(&mut self, in_use: usize, heap_goal: usize) {
-        self.demand(in_use);
-        self.goal.heap_goal_bytes = heap_goal;
-        self.pacer.tell();
-        self.asks_at = Some(self.now);
-    }
-
-    /// Pages in use change: taken from what is retained, then from what was released, then new.
-    fn demand(&mut self, in_use: usize) {
-        let before = self.usage.in_use_bytes;
-        self.usage.in_use_bytes = in_use;
-        if in_use < before {
-            self.usage.retained_bytes += before - in_use;
-            return;
-        }
-        let kept = self.usage.retained_bytes.min(in_use - before);
-        self.usage.retained_bytes -= kept;
-        self.sparse = self.sparse.min(self.usage.retained_bytes);
-        let again = self.released.min(in_use - before - kept);
-        self.released -= again;
-        self.refaulted += again;
-    }
-
-    /// Lets `time` pass in ticks.
-    fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            let tick_end = (self.now + TICK).min(end);
-            let allowed = self.goal.footprint_bytes(self.usage.in_use_bytes);
-            let footprint = self.usage.in_use_bytes + self.usage.retained_bytes;
-            let excess = footprint.saturating_sub(allowed) as f64;
-            self.excess_byte_seconds += excess * (tick_end - self.now).as_secs_f64();
-            while let Some(asks_at) = self.asks_at.filter(|&at| at <= tick_end) {
-                self.ask(asks_at.max(self.now));
-            }
-            self.now = tick_end.max(self.now);
-        }
-    }
-
-    fn ask(&mut self, now: Duration) {
-        self.now = now;
-        match self.pacer.next(now, self.usage, self.goal) {
-            Action::Park => self.asks_at = None,
-            Action::Sleep(time) => {
-                assert!(time > Duration::ZERO, "it would spin");
-                self.asks_at = Some(now + time);
-            }
-            Action::Release { bytes_max, sparse } => {
-                assert!(bytes_max > 0);
-                let bytes = bytes_max.min(self.usage.retained_bytes - self.sparse);
-                let pieces = if sparse {
-                    (bytes_max - bytes).min(self.sparse)
-                } else {
-                    0
-                };
-                let cost = bytes as u64 * self.nanoseconds_a_mib + pieces as u64 * SMALL;
-                let (cost, bytes) = (cost / MIB as u64, bytes + pieces);
-                self.sparse -= pieces;
-                self.broken += pieces;
-                self.usage.retained_bytes -= bytes;
-                self.released += bytes;
-                let took = Duration::from_nanos(cost);
-                self.work += took;
-                self.longest_step = self.longest_step.max(took);
-                self.calls += 1;
-                self.now = now + took;
-                self.pacer.released(self.now, bytes, took);
-                self.asks_at = Some(self.now);
-            }
-        }
-    }
-
-    fn footprint(&self) -> usize {
-        self.usage.in_use_bytes + self.usage.retained_bytes
-    }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds)
+fn simulation(nanoseconds_a_mib: u64) -> Simulation<Pacer> {
+    Simulation::new(Pacer::new(Config::default()), nanoseconds_a_mib)
 }
 
 #[test]
 fn steady_demand_is_left_alone() {
-    let mut heap = Simulation::new(Config::default(), HUGE);
+    let mut heap = simulation(HUGE);
     heap.collected(2 * GIB, 2 * GIB);
     for _ in 0..600 {
         heap.collected(GIB, 2 * GIB);
@@ -152,7 +26,7 @@ fn steady_demand_is_left_alone() {
 
 #[test]
 fn a_sawtooth_below_the_heap_goal_never_faults() {
-    let mut heap = Simulation::new(Config::default(), HUGE);
+    let mut heap = simulation(HUGE);
     heap.collected(2 * GIB, 2 * GIB);
     for _ in 0..30 {
         heap.collected(GIB, 2 * GIB);
@@ -167,7 +41,7 @@ fn a_sawtooth_below_the_heap_goal_never_faults() {
 #[test]
 fn a_drop_to_a_tenth_goes_back_by_decay_and_stops_at_the_goal() {
     for price in [HUGE, SMALL] {
-        let mut heap = Simulation::new(Config::default(), price);
+        let mut heap = simulation(price);
         heap.collected(10 * GIB, 10 * GIB);
         heap.collected(GIB, 2 * GIB);
         let surplus = heap.goal.surplus(heap.usage).total_bytes;
@@ -211,7 +85,7 @@ fn a_drop_to_a_tenth_goes_back_by_decay_and_stops_at_the_goal() {
 #[test]
 fn rare_bursts_go_back_each_time_at_the_price_of_renting() {
     let config = Config::default();
-    let mut heap = Simulation::new(config, HUGE);
+    let mut heap = Simulation::new(Pacer::new(config), HUGE);
     heap.collected(GIB, GIB);
     let bursts = 10;
     for _ in 0..bursts {
@@ -235,7 +109,7 @@ fn rare_bursts_go_back_each_time_at_the_price_of_renting() {
 
 #[test]
 fn rapid_bursts_mostly_find_their_memory() {
-    let mut heap = Simulation::new(Config::default(), HUGE);
+    let mut heap = simulation(HUGE);
     let bursts = 120;
     for _ in 0..bursts {
         heap.collected(4 * GIB, 4 * GIB);
@@ -255,7 +129,7 @@ fn rapid_bursts_mostly_find_their_memory() {
 #[test]
 fn a_limit_is_met_at_once_in_short_steps() {
     for price in [HUGE, SMALL] {
-        let mut heap = Simulation::new(Config::default(), price);
+        let mut heap = simulation(price);
         heap.collected(6 * GIB, 8 * GIB);
         heap.collected(3 * GIB, 8 * GIB);
         heap.pass(seconds(1.0));
@@ -263,7 +137,7 @@ fn a_limit_is_met_at_once_in_short_steps() {
         heap.goal.limit_bytes = Some(5 * GIB);
         heap.collected(3 * GIB, 8 * GIB);
         let work = heap.goal.surplus(heap.usage).urgent_bytes as u64 / MIB as u64 * price;
-        heap.pass(Duration::from_nanos(work) + TICK);
+        heap.pass(Duration::from_nanos(work) + seconds(0.01));
         assert!(heap.footprint() <= heap.goal.limit_goal_bytes());
         assert!(
             heap.footprint() + 2 * MIB > heap.goal.limit_goal_bytes(),
@@ -279,7 +153,7 @@ fn a_limit_is_met_at_once_in_short_steps() {
 
 #[test]
 fn a_sparse_heap_ends_near_its_goal_without_haste() {
-    let mut heap = Simulation::new(Config::default(), HUGE);
+    let mut heap = simulation(HUGE);
     heap.collected(GIB, GIB);
     heap.sparse = 700 * MIB;
     heap.collected(GIB / 5, 2 * GIB / 5);
@@ -302,7 +176,7 @@ fn a_sparse_heap_ends_near_its_goal_without_haste() {
 #[test]
 fn a_heap_that_oscillates_breaks_no_huge_page() {
     for halves in [0.1, 0.25, 0.4, 0.9] {
-        let mut heap = Simulation::new(Config::default(), HUGE);
+        let mut heap = simulation(HUGE);
         for _ in 0..100 {
             heap.collected(GIB, GIB);
             heap.pass(seconds(halves));
@@ -317,7 +191,7 @@ fn a_heap_that_oscillates_breaks_no_huge_page() {
 
 #[test]
 fn a_limit_breaks_huge_pages_at_once() {
-    let mut heap = Simulation::new(Config::default(), HUGE);
+    let mut heap = simulation(HUGE);
     heap.collected(GIB, GIB);
     heap.goal.limit_bytes = Some(GIB / 2);
     heap.collected(GIB / 5, GIB);
@@ -336,7 +210,7 @@ fn half_life_zero_returns_everything_in_one_go() {
         share_percent: 100,
         ..Config::default()
     };
-    let mut heap = Simulation::new(config, HUGE);
+    let mut heap = Simulation::new(Pacer::new(config), HUGE);
     heap.collected(GIB, GIB);
     heap.collected(0, 0);
     heap.pass(seconds(0.02));

@@ -9,7 +9,7 @@ use crate::raw::core::{Core, Settings};
 use crate::raw::fences::Fences;
 use crate::raw::task::{Task, current};
 use crate::stats::{CycleStats, Reason, Stats};
-use alloc_core::{Census, Mmap, PageSource, Reach, ReserveError};
+use alloc_core::{Census, Mmap, PageSource, ReserveError};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -172,13 +172,7 @@ impl LocalHeap {
     /// Gives all free memory back to the operating system, now; returns how many bytes. What is
     /// dead but not collected is not free: collect first. Nobody does it in the background.
     pub fn release_os_memory(&mut self) -> usize {
-        let mut released_bytes = 0;
-        loop {
-            match self.owner.core.heap.pages().release(usize::MAX, Reach::All) {
-                0 => return released_bytes,
-                more => released_bytes += more,
-            }
-        }
+        self.owner.core.give_all_back()
     }
 
     /// A snapshot of the heap's figures.

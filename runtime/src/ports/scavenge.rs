@@ -1,9 +1,40 @@
 //! The heap as the scavenger sees it: free pages, by how much of them is backed by memory.
 
 use crate::raw::core::Core;
+use crate::trace_line;
 use alloc_core::Reach;
-use scavenger::{Config, PageHeap, Worker, monotonic};
+use scavenger::{PageHeap, Policy, Refused, Worker, monotonic};
 use std::sync::Arc;
+use std::time::Instant;
+
+impl Core {
+    /// Gives up to `bytes_max` back, as far as `reach` goes, and writes a line about it.
+    pub(crate) fn give_back(&self, bytes_max: usize, reach: Reach) -> Result<usize, Refused> {
+        let began = Instant::now();
+        let release = self.heap.pages().try_release(bytes_max, reach);
+        trace_line::release(&release, reach, began.elapsed(), || {
+            self.heap.pages().stats()
+        });
+        match release.refused {
+            None => Ok(release.bytes),
+            Some(_) => Err(Refused {
+                released_bytes: release.bytes,
+            }),
+        }
+    }
+
+    /// Gives all free memory back, whatever huge pages that costs; how many bytes went.
+    pub(crate) fn give_all_back(&self) -> usize {
+        let mut released_bytes = 0;
+        loop {
+            match self.give_back(usize::MAX, Reach::All) {
+                Ok(0) => return released_bytes,
+                Ok(more) => released_bytes += more,
+                Err(refused) => return released_bytes + refused.released_bytes,
+            }
+        }
+    }
+}
 
 impl PageHeap for Core {
     fn retained_bytes(&self) -> usize {
@@ -18,18 +49,22 @@ impl PageHeap for Core {
         self.heap.pages().stats().in_use_bytes
     }
 
-    fn release(&self, bytes_max: usize) -> usize {
-        self.heap.pages().release(bytes_max, Reach::Whole)
+    fn release(&self, bytes_max: usize) -> Result<usize, Refused> {
+        self.give_back(bytes_max, Reach::Whole)
     }
 
-    fn release_sparse(&self, bytes_max: usize) -> usize {
-        self.heap.pages().release(bytes_max, Reach::Sparse)
+    fn release_sparse(&self, bytes_max: usize) -> Result<usize, Refused> {
+        self.give_back(bytes_max, Reach::Sparse)
+    }
+
+    fn refaulted_bytes(&self) -> u64 {
+        self.heap.pages().stats().refaulted_bytes
     }
 }
 
 /// Starts the thread that gives memory back; without it, only `release_os_memory` does.
 ///
 /// The thread holds the heap weakly, and upgrades for a step at a time.
-pub(crate) fn spawn(core: &Arc<Core>) -> Option<Worker> {
-    Worker::spawn(Arc::downgrade(core), monotonic(), Config::default()).ok()
+pub(crate) fn spawn(core: &Arc<Core>, policy: Box<dyn Policy>) -> Option<Worker> {
+    Worker::spawn(Arc::downgrade(core), monotonic(), policy).ok()
 }

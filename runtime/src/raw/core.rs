@@ -20,6 +20,7 @@ use crate::raw::sweeping::Owed;
 use crate::raw::task::{Task, discard, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
+use crate::scavenge::ScavengeStats;
 use crate::stats::{Counters, CycleStats, Stats};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use crate::weak::WeakList;
@@ -136,8 +137,8 @@ impl Core {
     }
 
     /// Starts giving memory back in the background.
-    pub(crate) fn start_scavenger(self: &Arc<Self>) {
-        *lock(&self.scavenger) = scavenge::spawn(self);
+    pub(crate) fn start_scavenger(self: &Arc<Self>, policy: Box<dyn scavenger::Policy>) {
+        *lock(&self.scavenger) = scavenge::spawn(self, policy);
         self.repace();
     }
 
@@ -371,6 +372,7 @@ impl Core {
     /// A snapshot of the figures.
     pub(crate) fn stats(&self) -> Stats {
         let pages = self.heap.pages().stats();
+        let worker = lock(&self.scavenger).as_ref().map(Worker::statistics);
         let (finalizers, finalizers_queued) = self.finalizers.counts();
         let (cleanups, cleanups_queued) = self.cleanups.counts();
         Stats {
@@ -381,6 +383,8 @@ impl Core {
             heap_bytes: pages.in_use_bytes,
             retained_bytes: pages.retained_bytes,
             released_bytes: pages.released_bytes,
+            limit_bytes: self.account.settings().limit_bytes,
+            scavenge: ScavengeStats::new(&pages, worker),
             mutators: self.world.mutators(),
             roots: self.roots.len(),
             finalizers,

@@ -10,8 +10,8 @@ use crate::raw::core::Core;
 use crate::raw::task::{Task, current};
 use crate::stats::{CycleStats, Reason};
 use crate::sync::{Condvar, Mutex, lock, thread_token, wait};
-use alloc_core::Reach;
 use gc_sweep::{Background, Step};
+use scavenger::Policy;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -49,9 +49,9 @@ impl<C: Collector> Drop for Turn<'_, C> {
 }
 
 impl<C: Collector> Shared<C> {
-    pub(crate) fn new(core: Core, collector: C) -> Self {
+    pub(crate) fn new(core: Core, collector: C, scavenge_by: Box<dyn Policy>) -> Self {
         let core = Arc::new(core);
-        core.start_scavenger();
+        core.start_scavenger(scavenge_by);
         let engine = Arc::new(Engine {
             collector,
             busy: Mutex::new(false),
@@ -201,12 +201,6 @@ impl<C: Collector> Engine<C> {
 
     /// Gives all free memory back now, whatever huge pages that costs; how many bytes went.
     pub(crate) fn release_os_memory(&self) -> usize {
-        let mut released_bytes = 0;
-        loop {
-            match self.core.heap.pages().release(usize::MAX, Reach::All) {
-                0 => return released_bytes,
-                more => released_bytes += more,
-            }
-        }
+        self.core.give_all_back()
     }
 }
