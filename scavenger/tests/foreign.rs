@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scavenger::{Config, Pacer, PageHeap, Refused, Worker, monotonic};
+use scavenger::{
+    Action, Config, Goal, Outcome, Pacer, PageHeap, Policy, Refused, Usage, Worker, monotonic,
+};
 
 const PAGE_BYTES: usize = 64 << 10;
 
@@ -293,4 +295,108 @@ fn a_heap_that_panics_is_counted_and_left_alone_until_told() {
     worker.wake();
     poll("the second", || worker.statistics().panics == 2);
     assert_eq!(heap.0.load(SeqCst), 2, "one call for each time it was told");
+}
+
+/// Does what it is told to: half of what is retained, once for each time it is told.
+struct Once {
+    asked: Arc<AtomicUsize>,
+    outcomes: Arc<Mutex<Vec<Outcome>>>,
+}
+
+impl Policy for Once {
+    fn next(&mut self, now: Duration, usage: Usage, goal: Goal) -> Action {
+        assert_eq!(now, Duration::from_secs(7), "the worker's clock");
+        if self.asked.fetch_add(1, SeqCst) > 0 || goal.heap_goal_bytes != 5 {
+            return Action::Park;
+        }
+        Action::Release {
+            bytes_max: usage.retained_bytes / 2,
+            sparse: false,
+        }
+    }
+    fn released(&mut self, _now: Duration, outcome: Outcome) {
+        self.outcomes.lock().unwrap().push(outcome);
+    }
+    fn tell(&mut self, _now: Duration) {
+        self.asked.store(0, SeqCst);
+    }
+}
+
+/// The clock stands, so the usual policy would give nothing back: what happens is the other's.
+#[test]
+fn a_policy_of_ones_own_decides() {
+    let heap = Arc::new(Heap::new(100));
+    heap.keep(0);
+    let (asked, outcomes) = (Arc::default(), Arc::<Mutex<Vec<Outcome>>>::default());
+    let policy = Once {
+        asked: Arc::clone(&asked),
+        outcomes: Arc::clone(&outcomes),
+    };
+    let clock = || Duration::from_secs(7);
+    let worker = Worker::spawn(Arc::downgrade(&heap), clock, policy).unwrap();
+    worker.set_goal(5);
+    poll("it is told of the first", || {
+        outcomes.lock().unwrap().len() == 1
+    });
+    worker.wake();
+    poll("and of the second", || outcomes.lock().unwrap().len() == 2);
+    worker.set_goal(6);
+    poll("it is asked again", || asked.load(SeqCst) > 0);
+    worker.stop();
+    assert_eq!(heap.released_bytes(), 75 * PAGE_BYTES);
+    let expected = [50, 25].map(|pages| Outcome {
+        bytes: pages * PAGE_BYTES,
+        ..Outcome::default()
+    });
+    assert_eq!(*outcomes.lock().unwrap(), expected);
+}
+
+/// A system that refuses the first calls, after a page each.
+struct Refusing {
+    heap: Heap,
+    refusals_left: AtomicUsize,
+}
+
+impl PageHeap for Refusing {
+    fn retained_bytes(&self) -> usize {
+        self.heap.retained_bytes()
+    }
+    fn released_bytes(&self) -> usize {
+        self.heap.released_bytes()
+    }
+    fn in_use_bytes(&self) -> usize {
+        self.heap.in_use_bytes()
+    }
+    fn release(&self, bytes_max: usize) -> Result<usize, Refused> {
+        if self.refusals_left.load(SeqCst) == 0 {
+            return self.heap.release(bytes_max);
+        }
+        self.refusals_left.fetch_sub(1, SeqCst);
+        let released_bytes = self.heap.release(PAGE_BYTES)?;
+        Err(Refused { released_bytes })
+    }
+    fn refaulted_bytes(&self) -> u64 {
+        77
+    }
+}
+
+#[test]
+fn a_refusal_is_counted_and_asked_again_without_being_told() {
+    let heap = Arc::new(Refusing {
+        heap: Heap::new(100),
+        refusals_left: AtomicUsize::new(2),
+    });
+    heap.heap.keep(0);
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
+    worker.set_goal(0);
+    poll("all is back", || heap.retained_bytes() < PAGE_BYTES);
+    poll("all is counted", || {
+        worker.statistics().released_bytes as usize == 100 * PAGE_BYTES
+    });
+    let statistics = worker.statistics();
+    assert_eq!((statistics.refused_calls, statistics.panics), (2, 0));
+    assert_eq!(statistics.refaulted_bytes, 77);
+    assert!(statistics.calls >= 3 && statistics.sparse_calls == 0);
+    assert_eq!(statistics.steps.total(), statistics.calls);
+    assert!(statistics.steps.quantile(1.0) >= statistics.longest_step);
 }

@@ -216,3 +216,56 @@ fn half_life_zero_returns_everything_in_one_go() {
     heap.pass(seconds(0.02));
     assert_eq!(heap.footprint(), 0);
 }
+
+#[test]
+fn a_system_that_refuses_is_asked_ever_more_seldom_and_never_given_up() {
+    for limit in [None, Some(GIB / 2)] {
+        let mut heap = simulation(HUGE);
+        heap.collected(GIB, GIB);
+        heap.goal.limit_bytes = limit;
+        heap.refuses = true;
+        heap.collected(GIB / 5, GIB / 5);
+        heap.pass(seconds(1.2));
+        let early = heap.refused_calls;
+        assert!((1..=4).contains(&early), "{early} calls in a second");
+        // A collection a second tells it of changes.
+        for _ in 0..600 {
+            heap.collected(GIB / 5, GIB / 5);
+            heap.pass(seconds(1.0));
+        }
+        let calls = heap.refused_calls;
+        assert!((12..=22).contains(&calls), "{calls} calls in ten minutes");
+        assert_eq!((heap.released, heap.broken), (0, 0));
+
+        heap.refuses = false;
+        heap.pass(seconds(62.0));
+        let goal = heap.goal.footprint_bytes(GIB / 5);
+        assert!(heap.footprint() <= goal, "{} of {goal}", heap.footprint());
+
+        // After a success the next refusal counts as the first.
+        heap.collected(GIB, GIB);
+        heap.pass(seconds(1.0));
+        heap.collected(GIB / 5, GIB / 5);
+        heap.refuses = true;
+        heap.pass(seconds(3.0));
+        let again = heap.refused_calls - calls;
+        assert!((2..=6).contains(&again), "{again} calls in three seconds");
+    }
+}
+
+#[test]
+fn a_refusal_wastes_no_patience_and_breaks_nothing() {
+    let mut heap = simulation(HUGE);
+    heap.collected(GIB, GIB);
+    heap.collected(GIB / 5, GIB / 5);
+    heap.refuses = true;
+    heap.pass(seconds(10.0));
+    assert_eq!(heap.broken, 0);
+    heap.refuses = false;
+    heap.sparse = heap.usage.retained_bytes / 2;
+    heap.pass(seconds(30.0));
+    assert!(
+        heap.broken > 0,
+        "what is sparse goes when what is whole has gone"
+    );
+}

@@ -25,6 +25,9 @@ pub(crate) struct Simulation<P> {
     /// pages.
     pub(crate) sparse: usize,
     pub(crate) broken: usize,
+    /// The operating system takes nothing back.
+    pub(crate) refuses: bool,
+    pub(crate) refused_calls: usize,
     pub(crate) released: usize,
     /// Bytes that were released and then needed.
     pub(crate) refaulted: usize,
@@ -46,6 +49,8 @@ impl<P: Policy> Simulation<P> {
             nanoseconds_a_mib,
             sparse: 0,
             broken: 0,
+            refuses: false,
+            refused_calls: 0,
             released: 0,
             refaulted: 0,
             excess_byte_seconds: 0.0,
@@ -106,6 +111,10 @@ impl<P: Policy> Simulation<P> {
             }
             Action::Release { bytes_max, sparse } => {
                 assert!(bytes_max > 0);
+                if self.refuses {
+                    self.refuse();
+                    return;
+                }
                 let bytes = bytes_max.min(self.usage.retained_bytes - self.sparse);
                 let pieces = if sparse {
                     (bytes_max - bytes).min(self.sparse)
@@ -132,6 +141,19 @@ impl<P: Policy> Simulation<P> {
                 self.asks_at = Some(self.now);
             }
         }
+    }
+
+    /// A call that the system refuses takes a microsecond.
+    fn refuse(&mut self) {
+        self.refused_calls += 1;
+        let outcome = Outcome {
+            bytes: 0,
+            is_refused: true,
+            took: Duration::from_micros(1),
+        };
+        self.now += outcome.took;
+        self.policy.released(self.now, outcome);
+        self.asks_at = Some(self.now);
     }
 
     pub(crate) fn footprint(&self) -> usize {
