@@ -9,7 +9,7 @@
 //! can change.
 //!
 //! Mutants: `worker-never-starts`, `policy-ignored`, `refusal-hidden`, `scav-line-unwritten`,
-//! `scav-line-for-nothing` and `cgroup-limit-ignored`.
+//! `scav-line-for-nothing`, `limit-spares-huge-pages` and `cgroup-limit-beats-hard`.
 
 use runtime::scavenge::{Action, Config, Goal, Outcome, Pacer, Policy, Usage};
 use runtime::{Builder, FakeSource, Gc, Heap, Mutator, Occupancy, OnTheFly, Root};
@@ -172,6 +172,38 @@ fn a_refusal_costs_nothing_and_passes() {
     check(&mut mutator, 300_000, &more);
 }
 
+/// Huge pages that are half in use stay whole, until the heap exceeds a limit: then their free half
+/// goes too.
+#[test]
+fn a_limit_breaks_huge_pages_that_are_half_in_use() {
+    let source = FakeSource::new();
+    let heap = on(&source).scavenge_by(hasty()).build().unwrap();
+    let mut mutator = heap.mutator();
+    let mut kept = Vec::new();
+    for n in 0..48_usize {
+        // A MiB each, every other of which stays.
+        let root = mutator.enter(|cx| cx.root(cx.alloc_slice(vec![n; (1 << 17) - 8])));
+        kept.extend((n % 2 == 0).then_some(root));
+    }
+    mutator.collect().unwrap();
+    poll("the worker finds nothing", || {
+        heap.stats().scavenge.worker.unwrap().sparse_calls > 0
+    });
+    let stats = heap.stats();
+    assert_eq!(stats.scavenge.huge_pages_broken, 0);
+    assert!(stats.retained_bytes > 14 * MIB, "{}", stats.retained_bytes);
+    heap.set_memory_limit(Some(stats.heap_bytes + 4 * MIB));
+    poll("the limit is kept", || {
+        heap.stats().retained_bytes < 4 * MIB
+    });
+    assert!(heap.stats().scavenge.huge_pages_broken > 0);
+    mutator.enter(|cx| {
+        for (n, root) in kept.iter().enumerate() {
+            assert!(root.get(cx).iter().all(|&word| word == 2 * n));
+        }
+    });
+}
+
 /// A source without huge pages: memory goes back in small ones.
 #[test]
 fn a_system_without_huge_pages_takes_memory_back() {
@@ -238,8 +270,10 @@ fn a_limit_is_taken_from_the_control_group() {
     heap.set_memory_limit(Some(77 * MIB));
     assert_eq!(heap.stats().limit_bytes, Some(77 * MIB));
     let hard = Heap::builder().limit_bytes(16 * MIB).limit_from_cgroup(100);
-    let limit_bytes = hard.build().unwrap().stats().limit_bytes;
-    assert_eq!(limit_bytes, Some(16 * MIB), "the lower of the two");
+    let hard = hard.build().unwrap();
+    assert_eq!(hard.stats().limit_bytes, Some(16 * MIB));
+    hard.set_memory_limit(Some(77 * MIB));
+    assert_eq!(hard.stats().limit_bytes, Some(16 * MIB), "the lower counts");
 }
 
 /// The spans of a class, over types.

@@ -58,6 +58,8 @@ pub trait PageHeap: Send + Sync {
     /// the call: pieces of huge pages that are mostly free. Asked when `release` has nothing left
     /// and the surplus persists.
     ///
+    /// How far that goes is the heap's affair; above a limit everything free should.
+    ///
     /// Provided for heaps without such memory: nothing goes.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::raw::core::Core;
 use crate::trace_line;
 use alloc_core::Reach;
-use scavenger::{PageHeap, Policy, Refused, Worker, monotonic};
+use scavenger::{Goal, PageHeap, Policy, Refused, Usage, Worker, monotonic};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,8 +53,20 @@ impl PageHeap for Core {
         self.give_back(bytes_max, Reach::Whole)
     }
 
+    /// Above the memory limit no huge page is worth its memory: all that is free may go.
     fn release_sparse(&self, bytes_max: usize) -> Result<usize, Refused> {
-        self.give_back(bytes_max, Reach::Sparse)
+        let goal = Goal {
+            limit_bytes: self.account.settings().limit_bytes,
+            ..Goal::default()
+        };
+        let usage = Usage {
+            in_use_bytes: self.in_use_bytes(),
+            retained_bytes: self.retained_bytes(),
+            refaulted_bytes: 0,
+        };
+        let is_urgent = goal.surplus(usage).urgent_bytes > 0;
+        let reach = if is_urgent { Reach::All } else { Reach::Sparse };
+        self.give_back(bytes_max, reach)
     }
 
     fn refaulted_bytes(&self) -> u64 {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// Rows of one table.
 const BENCHES: [&str; 3] = ["alloc", "mark", "sweep"];
 /// Tables of their own.
-const TABLES: [&str; 2] = ["cost", "latency"];
+const TABLES: [&str; 3] = ["cost", "latency", "spike"];
 
 /// The processor's name and number, and whether huge pages must be asked for.
 fn machine() -> String {
