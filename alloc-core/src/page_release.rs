@@ -40,6 +40,18 @@ impl<S: PageSource> PageHeap<S> {
 
     /// As [`release`](Self::release), and tells nothing in reach from a refusal.
     pub fn try_release(&self, bytes_max: usize, reach: Reach) -> Release {
+        self.release_while(bytes_max, reach, || true)
+    }
+
+    /// As [`try_release`](Self::try_release), and stops when `goes_on` says so, which is asked
+    /// after each call of the source, with no lock held: for those who have a time to keep, since
+    /// what a byte costs may change thirtyfold from one block to the next.
+    pub fn release_while(
+        &self,
+        bytes_max: usize,
+        reach: Reach,
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Release {
         let mut budget = bytes_max.div_ceil(PAGE_BYTES);
         let mut release = Release {
             bytes: 0,
@@ -59,6 +71,9 @@ impl<S: PageSource> PageHeap<S> {
                 }
             }
             budget = budget.saturating_sub(outgoing.run.count as usize);
+            if !goes_on() {
+                break;
+            }
         }
         release
     }

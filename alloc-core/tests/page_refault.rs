@@ -1,7 +1,7 @@
 //! Refaults and fragmentation against a twin that remembers each page's life.
 //!
-//! Mutants: `fresh-pages-count-as-refaults`, `fresh-for-ever`, `refused-counts-as-released` and
-//! `fragmentation-of-the-whole`.
+//! Mutants: `fresh-pages-count-as-refaults`, `fresh-for-ever`, `refused-counts-as-released` `fragmentation-of-the-whole`
+//! and `release-goes-on`.
 #![cfg(not(heapwright_loom))]
 
 use alloc_core::{
@@ -170,4 +170,26 @@ fn page_stats_tell_what_releasing_came_to() {
     );
     assert_eq!(heap.stats().refaulted_bytes, 100 * PAGE_BYTES as u64);
     assert_eq!(run.start, 0);
+}
+
+/// A release ends when it is told to, after the source's call and not before it.
+#[test]
+fn page_release_goes_on_while_it_is_told_to() {
+    let heap = PageHeap::new(FakeSource::new(), 32 << 20, 32 << 20, |_| 0).unwrap();
+    let run = heap.alloc(3000).unwrap();
+    // SAFETY: the run came from this heap, and nothing uses it.
+    unsafe { heap.free(run) };
+    for calls in [1, 1, 3] {
+        let before = heap.stats();
+        let mut asked = 0;
+        let release = heap.release_while(usize::MAX, Reach::All, || {
+            asked += 1;
+            asked < calls
+        });
+        let after = heap.stats();
+        assert_eq!((after.releases - before.releases, asked), (calls, calls));
+        let went = before.retained_bytes - after.retained_bytes;
+        assert_eq!((release.bytes, release.refused), (went, None));
+        assert!(went > 0);
+    }
 }

@@ -9,11 +9,13 @@
 //! can change.
 //!
 //! Mutants: `worker-never-starts`, `policy-ignored`, `refusal-hidden`, `scav-line-unwritten`,
-//! `scav-line-for-nothing`, `limit-spares-huge-pages` and `cgroup-limit-beats-hard`.
+//! `scav-line-for-nothing`, `limit-spares-huge-pages`, `call-without-end` and `cgroup-limit-beats-hard`.
 
+use alloc_core::{FakeRegion, SourceError};
 use runtime::scavenge::{Action, Config, Goal, Outcome, Pacer, Policy, Usage};
-use runtime::{Builder, FakeSource, Gc, Heap, Mutator, Occupancy, OnTheFly, Root};
+use runtime::{Builder, FakeSource, Gc, Heap, Mutator, Occupancy, OnTheFly, PageSource, Root};
 use std::process::{Command, Output};
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -260,6 +262,62 @@ fn a_policy_of_ones_own_decides() {
         given_back() > 100_000 * 48 / 10 * 9
     });
     check(&mut mutator, 100_000, &kept);
+}
+
+/// A system that takes two milliseconds for a call.
+struct Slow(FakeSource);
+
+// SAFETY: passes each call on to a page source, with that source's regions; it waits besides.
+unsafe impl PageSource for Slow {
+    type Region = FakeRegion;
+
+    fn reserve(&self, bytes: usize) -> Result<FakeRegion, SourceError> {
+        self.0.reserve(bytes)
+    }
+    fn base(&self, region: &FakeRegion) -> NonNull<u8> {
+        self.0.base(region)
+    }
+    fn commit(&self, region: &FakeRegion, at: usize, bytes: usize) -> Result<(), SourceError> {
+        self.0.commit(region, at, bytes)
+    }
+    unsafe fn release(
+        &self,
+        region: &FakeRegion,
+        at: usize,
+        len: usize,
+    ) -> Result<(), SourceError> {
+        thread::sleep(Duration::from_millis(2));
+        // SAFETY: the caller's own preconditions are the same.
+        unsafe { self.0.release(region, at, len) }
+    }
+    fn advise_huge(&self, region: &FakeRegion, at: usize, len: usize) -> Result<(), SourceError> {
+        self.0.advise_huge(region, at, len)
+    }
+}
+
+/// However much a policy asks for, the worker's call ends when its time is up: with a call of the
+/// system here, since each is too long.
+#[test]
+fn a_call_for_everything_ends_in_time() {
+    let builder = Builder::new(OnTheFly::with_markers(1)).gc_off();
+    let builder = builder
+        .reserve_bytes(64 * MIB)
+        .page_source(Slow(FakeSource::new()));
+    let heap = builder.scavenge_by(AtOnce(Arc::default())).build().unwrap();
+    let mut mutator = heap.mutator();
+    drop(fill(&mut mutator, 400_000, 0));
+    mutator.collect().unwrap();
+    poll("all is back", || heap.stats().retained_bytes == 0);
+    poll("all is counted", || {
+        let scavenge = heap.stats().scavenge;
+        scavenge.worker.unwrap().released_bytes == scavenge.released_total_bytes
+    });
+    let scavenge = heap.stats().scavenge;
+    assert!(scavenge.releases > 5, "{scavenge:?}");
+    assert!(
+        scavenge.worker.unwrap().calls >= scavenge.releases,
+        "{scavenge:?}"
+    );
 }
 
 #[test]

@@ -5,13 +5,25 @@ use crate::trace_line;
 use alloc_core::Reach;
 use scavenger::{Goal, PageHeap, Policy, Refused, Usage, Worker, monotonic};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// After so long the worker's call ends at the next block, whatever it was asked for: the worker
+/// measures what a byte costs, but the price may rise thirtyfold within a call.
+const CALL_MAX: Duration = Duration::from_millis(1);
 
 impl Core {
-    /// Gives up to `bytes_max` back, as far as `reach` goes, and writes a line about it.
-    pub(crate) fn give_back(&self, bytes_max: usize, reach: Reach) -> Result<usize, Refused> {
+    /// Gives up to `bytes_max` back, as far as `reach` goes and `call_max` lasts, and writes a line
+    /// about it.
+    fn give_back(
+        &self,
+        bytes_max: usize,
+        reach: Reach,
+        call_max: Duration,
+    ) -> Result<usize, Refused> {
         let began = Instant::now();
-        let release = self.heap.pages().try_release(bytes_max, reach);
+        let goes_on = || began.elapsed() < call_max;
+        let pages = self.heap.pages();
+        let release = pages.release_while(bytes_max, reach, goes_on);
         trace_line::release(&release, reach, began.elapsed(), || {
             self.heap.pages().stats()
         });
@@ -27,7 +39,7 @@ impl Core {
     pub(crate) fn give_all_back(&self) -> usize {
         let mut released_bytes = 0;
         loop {
-            match self.give_back(usize::MAX, Reach::All) {
+            match self.give_back(usize::MAX, Reach::All, Duration::MAX) {
                 Ok(0) => return released_bytes,
                 Ok(more) => released_bytes += more,
                 Err(refused) => return released_bytes + refused.released_bytes,
@@ -50,7 +62,7 @@ impl PageHeap for Core {
     }
 
     fn release(&self, bytes_max: usize) -> Result<usize, Refused> {
-        self.give_back(bytes_max, Reach::Whole)
+        self.give_back(bytes_max, Reach::Whole, CALL_MAX)
     }
 
     /// Above the memory limit no huge page is worth its memory: all that is free may go.
@@ -66,7 +78,7 @@ impl PageHeap for Core {
         };
         let is_urgent = goal.surplus(usage).urgent_bytes > 0;
         let reach = if is_urgent { Reach::All } else { Reach::Sparse };
-        self.give_back(bytes_max, reach)
+        self.give_back(bytes_max, reach, CALL_MAX)
     }
 
     fn refaulted_bytes(&self) -> u64 {

@@ -36,7 +36,7 @@ pub(crate) enum How {
     Never,
     /// The usual policy, by the heap's goal: twice what lives.
     Usual,
-    /// The usual policy, with a soft limit of 1.15 times what lives, set after the drop.
+    /// The usual policy, with a soft limit of 1.1 times what lives, set after the drop.
     Limit,
 }
 
@@ -171,7 +171,7 @@ fn measure(
     let dropped = Instant::now();
     let live_bytes = heap.stats().live_bytes as u64;
     if how == How::Limit {
-        heap.set_memory_limit(Some((live_bytes / 20 * 23) as usize));
+        heap.set_memory_limit(Some((live_bytes / 10 * 11) as usize));
     }
     time.store(1, SeqCst);
     // The policy keeps the heap's goal of twice what lives, and a tenth: 2.2 times; what the
