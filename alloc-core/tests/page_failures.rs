@@ -2,7 +2,7 @@
 //! releases that break and mend them, room that is taken again. No page is lost or handed out
 //! twice, what is in use keeps its content, and the healed source gives the whole range.
 //!
-//! Mutants: `commit-failure-leaks`, `refused-run-lost`, `mended-without-advice`.
+//! Mutants: `commit-failure-leaks`, `refused-run-lost` and `refused-run-counts-as-released`.
 #![cfg(not(heapwright_loom))]
 
 use alloc_core::{FakeSource, PAGE_BYTES, PageHeap, PageRun, Reach, SourceCall};

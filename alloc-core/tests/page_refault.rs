@@ -1,7 +1,7 @@
 //! Refaults and fragmentation against a twin that remembers each page's life.
 //!
-//! Mutants: `fresh-pages-count-as-refaults`, `fresh-for-ever`, `refused-counts-as-released` `fragmentation-of-the-whole`
-//! and `release-goes-on`.
+//! Mutants: `fresh-pages-count-as-refaults`, `fresh-for-ever`, `released-total-uncounted`,
+//! `refusal-untold`, `fragmentation-of-the-whole` and `release-goes-on`.
 #![cfg(not(heapwright_loom))]
 
 use alloc_core::{

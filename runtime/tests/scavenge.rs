@@ -9,7 +9,8 @@
 //! can change.
 //!
 //! Mutants: `worker-never-starts`, `policy-ignored`, `refusal-hidden`, `scav-line-unwritten`,
-//! `scav-line-for-nothing`, `limit-spares-huge-pages`, `call-without-end` and `cgroup-limit-beats-hard`.
+//! `scav-line-for-nothing`, `limit-spares-huge-pages`, `call-without-end` and
+//! `cgroup-limit-beats-hard`.
 
 use alloc_core::{FakeRegion, SourceError};
 use runtime::scavenge::{Action, Config, Goal, Outcome, Pacer, Policy, Usage};

@@ -1,5 +1,8 @@
 //! The crate alone, with its real thread, on heaps that are not Heapwright's. Nothing here waits
 //! for a fixed time: what must happen is polled for, with a deadline far beyond it.
+//!
+//! Mutants: `self-join`, `sparse-asked-as-whole`, `outcome-untold`, `refusal-uncounted`,
+//! `refused-bytes-uncounted` and `refaults-unread`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};

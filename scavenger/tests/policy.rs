@@ -1,5 +1,8 @@
 //! The usual policy against demand that its collector foretells, over simulated minutes: bounds on
 //! what is retained and on what is faulted in again. No thread, no clock.
+//!
+//! Mutants of refusals: `refusal-taken-for-empty`, `no-back-off`, `back-off-stands-still`,
+//! `back-off-without-end`, `back-off-forgets-success` and `told-ends-the-back-off`.
 
 mod simulation;
 
