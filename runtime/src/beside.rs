@@ -127,7 +127,7 @@ impl<'s> Beside<'s> {
     pub fn drain(&mut self, crew: &mut Crew) -> Result<bool, CollectError> {
         self.check_given_up()?;
         loop {
-            self.core.logs.add(self.core.roots.take_log());
+            self.core.log_dropped_handles();
             let logged = self.core.logs.take();
             if !logged.is_empty() {
                 self.mark_from(crew, &logged)?;
@@ -177,9 +177,9 @@ impl<'s> Beside<'s> {
     fn wave(&mut self) -> bool {
         let core = self.core;
         self.cycle.waves += 1;
-        wave::is_clean(&core.logs, &core.roots, || {
-            core.handshake(Phase::Marking, || ());
-        })
+        let handshake = || core.handshake(Phase::Marking, || ());
+        let is_marked = |object| core.is_marked(object);
+        wave::is_clean(&core.logs, &core.roots, is_marked, handshake)
     }
 
     fn mark_from<R: Roots + Sync>(
