@@ -74,6 +74,8 @@ impl<'s> Beside<'s> {
         // Relaxed: a count.
         core.counters.objects_marked.store(0, Ordering::Relaxed);
         core.account.begin_marking();
+        // Else each closure that ends while this cycle runs would ask for the next.
+        core.world.take_wish();
         // Of a cycle before: one who gave up when that had ended.
         core.logs.take_given_up();
         core.roots.set_logging(true);
@@ -321,6 +323,7 @@ impl Drop for Beside<'_> {
             // SAFETY: nobody marks: this thread has done with it, and every mutator has given up
             // its black words. Nothing sweeps, for no sweep was begun.
             unsafe { core.heap.clear_marks() };
+            core.repace();
         }
         core.roots.set_logging(false);
         drop(core.logs.take());
