@@ -298,7 +298,10 @@ impl Slot {
             self.word_next += 1;
             if free != 0 {
                 heap.allocs().store_word(index, allocated | free);
-                if black {
+                if black && allocated == 0 {
+                    // Nobody else has an object here to mark.
+                    heap.marks().store_word(index, free);
+                } else if black {
                     heap.marks().set_in_word(index, free);
                 }
                 self.free = free;

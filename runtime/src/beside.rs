@@ -74,6 +74,8 @@ impl<'s> Beside<'s> {
         // Relaxed: a count.
         core.counters.objects_marked.store(0, Ordering::Relaxed);
         core.account.begin_marking();
+        // Else each closure that ends while this cycle runs would ask for the next.
+        core.world.take_wish();
         // Of a cycle before: one who gave up when that had ended.
         core.logs.take_given_up();
         core.roots.set_logging(true);
@@ -127,7 +129,7 @@ impl<'s> Beside<'s> {
     pub fn drain(&mut self, crew: &mut Crew) -> Result<bool, CollectError> {
         self.check_given_up()?;
         loop {
-            self.core.logs.add(self.core.roots.take_log());
+            self.core.log_dropped_handles();
             let logged = self.core.logs.take();
             if !logged.is_empty() {
                 self.mark_from(crew, &logged)?;
@@ -177,9 +179,9 @@ impl<'s> Beside<'s> {
     fn wave(&mut self) -> bool {
         let core = self.core;
         self.cycle.waves += 1;
-        wave::is_clean(&core.logs, &core.roots, || {
-            core.handshake(Phase::Marking, || ());
-        })
+        let handshake = || core.handshake(Phase::Marking, || ());
+        let is_marked = |object| core.is_marked(object);
+        wave::is_clean(&core.logs, &core.roots, is_marked, handshake)
     }
 
     fn mark_from<R: Roots + Sync>(
@@ -321,6 +323,7 @@ impl Drop for Beside<'_> {
             // SAFETY: nobody marks: this thread has done with it, and every mutator has given up
             // its black words. Nothing sweeps, for no sweep was begun.
             unsafe { core.heap.clear_marks() };
+            core.repace();
         }
         core.roots.set_logging(false);
         drop(core.logs.take());

@@ -140,6 +140,38 @@ fn a_closure_that_allocates_lets_the_cycle_end() {
     });
 }
 
+/// A thread that makes and drops handles without end keeps no cycle from ending: what is marked
+/// need not be logged again.
+#[test]
+fn handles_dropped_without_end_let_the_cycle_end() {
+    in_time(|| {
+        let heap = Heap::builder().gc_off().build().unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let drops = scope.spawn(|| {
+                let mut mutator = heap.mutator();
+                let root = mutator.enter(|cx| cx.root(list(cx, 10)));
+                let mut drops = 0_u64;
+                // Acquire: with the Release below, all that came before the end.
+                while !over.load(Ordering::Acquire) {
+                    mutator.enter(|cx| {
+                        let first = root.get(cx);
+                        (0..100).for_each(|_| drop(cx.root(first)));
+                    });
+                    drops += 100;
+                }
+                drops
+            });
+            wait_until("a handle", || heap.stats().roots > 0);
+            (0..20).for_each(|_| {
+                heap.collect().unwrap();
+            });
+            over.store(true, Ordering::Release);
+            assert!(drops.join().unwrap() > 0);
+        });
+    });
+}
+
 /// Stores while a cycle arms, marks and ends, on both kinds of fences: nothing is lost. The
 /// markers follow a list whose links two mutators take out and put back all the time.
 #[test]

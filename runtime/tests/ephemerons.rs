@@ -414,6 +414,10 @@ fn passing<C: Collector + Default>(millis: u64, handshake_delay: Duration) {
             });
         }
         std::thread::sleep(Duration::from_millis(millis));
+        // However busy the machine is: without cycles this would test nothing.
+        while heap.stats().cycles <= 5 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         is_over.store(true, Ordering::Relaxed);
     });
     mutator.collect().unwrap();
@@ -425,7 +429,6 @@ fn passing<C: Collector + Default>(millis: u64, handshake_delay: Duration) {
             assert!(all.all(|node| drops.of(node.token.id) == 0));
         }
     });
-    assert!(heap.stats().cycles > 5, "{} cycles", heap.stats().cycles);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! is unreachable, and every weak reference agrees. `HEAPWRIGHT_SEED` replays a run, and
 //! `HEAPWRIGHT_PROGRAMS=10` makes each ten times as long.
 //!
-//! Mutants: `roots-job-skipped`, `weak-not-cleared`, `drop-glue-not-run`, `drop-the-living`,
-//! `allocator-frees-empty-spans` and `shade-without-scan` are killed here.
+//! Mutants: `roots-job-skipped`, `weak-not-cleared`, `drop-glue-not-run`, `drop-the-living` and
+//! `shade-without-scan` are killed here.
 
 mod common;
 #[allow(

@@ -4,7 +4,7 @@
 //! `pause-not-noted` are killed here.
 
 use runtime::{
-    Builder, Census, Collector, External, Gc, Heap, Mutator, NoGc, Reason, Root, Runtime,
+    Builder, Census, Collector, External, Gc, Heap, Mutator, NoGc, OnTheFly, Reason, Root, Runtime,
     StopTheWorld, Trace, pacer,
 };
 use std::time::Duration;
@@ -28,7 +28,16 @@ fn fill<C: Collector>(mutator: &mut Mutator<C>, count: u64, kept: u64) -> Vec<Ro
 
 #[test]
 fn bytes_are_exact_after_a_collection() {
-    let heap = quiet();
+    bytes_are_exact::<OnTheFly>();
+}
+
+#[test]
+fn bytes_are_exact_after_a_stop() {
+    bytes_are_exact::<StopTheWorld>();
+}
+
+fn bytes_are_exact<C: Collector + Default>() {
+    let heap = Builder::new(C::default()).gc_off().build().unwrap();
     let mut mutator = heap.mutator();
     let stats = heap.stats();
     assert_eq!(

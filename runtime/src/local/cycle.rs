@@ -263,7 +263,7 @@ impl Incremental {
         // SAFETY: nothing is called meanwhile but this, which hands logs on.
         let local = &mut *unsafe { owner.local() };
         core.acknowledge(local, Phase::Marking, Phase::Marking);
-        core.logs.add(core.roots.take_log());
+        core.log_dropped_handles();
         let logged = core.logs.take();
         let marked = during(STOPPED, || {
             let first = marker.mark_some(model, &some, 0)?;

@@ -127,6 +127,15 @@ impl Rig {
         self.mark.fetch_or(false, Ordering::Relaxed)
     }
 
+    fn is_clean(&self) -> bool {
+        let is_marked = |object| self.is_marked_object(object);
+        wave::is_clean(&self.logs, &self.roots, is_marked, || self.handshake())
+    }
+
+    fn is_marked_object(&self, object: Object) -> bool {
+        object.0 == LEAF && self.is_marked()
+    }
+
     /// An upgrade of a weak reference to the leaf; true if it may be taken.
     pub(super) fn upgrade(&self, state: &State<Log>) -> bool {
         match self.gate.pass(|| self.is_marked()) {
@@ -152,14 +161,11 @@ impl Rig {
         self.mark(self.load());
         (0..self.roots.jobs()).for_each(|job| self.roots.scan(job, &mut marker));
         loop {
-            self.logs.add(self.roots.take_log());
+            self.logs
+                .add(self.roots.take_log(|object| self.is_marked_object(object)));
             let logged = self.logs.take();
             (0..logged.jobs()).for_each(|job| logged.scan(job, &mut marker));
-            if logged.is_empty()
-                && wave::is_over(&self.gate, 1, || {
-                    wave::is_clean(&self.logs, &self.roots, || self.handshake())
-                })
-            {
+            if logged.is_empty() && wave::is_over(&self.gate, 1, || self.is_clean()) {
                 return;
             }
         }
@@ -300,7 +306,7 @@ fn sticky() {
                 rig.leave(&state);
             }
         });
-        let wave = || wave::is_clean(&rig.logs, &rig.roots, || rig.handshake());
+        let wave = || rig.is_clean();
         assert!(!wave(), "something is at hand");
         assert!(!rig.logs.take().is_empty());
         assert!(!wave(), "dirty since before the wave");
@@ -319,7 +325,7 @@ fn table_in_a_wave() {
         let (object, kind) = entry(LEAF);
         let handle = Handle::new(&rig.roots, object, kind);
         let dropper = thread::spawn(move || drop(handle));
-        let clean = wave::is_clean(&rig.logs, &rig.roots, || rig.handshake());
+        let clean = rig.is_clean();
         let logged = !rig.logs.take().is_empty();
         assert!(clean != logged, "logged in the wave: {logged}");
         dropper.join().unwrap();

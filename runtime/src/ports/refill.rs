@@ -151,6 +151,23 @@ mod tests {
         assert!(ready(&core, &second, new), "born swept");
     }
 
+    /// A span that an allocation finds without a live object is its own, and not given back.
+    ///
+    /// Kills: `allocator-frees-empty-spans`.
+    #[test]
+    fn an_empty_span_is_kept_for_who_asked() {
+        let core = core();
+        let mut local = local(&core);
+        let span = alloc::<false>(&core, &mut local);
+        core.flush(&mut local);
+        core.sweeper.begin(core.heap.spans_end());
+        core.rest();
+        rest(&core, &mut local);
+        assert!(ready(&core, &local, span));
+        assert!(core.heap.info(span).is_some(), "its pages have gone back");
+        assert_eq!(core.account.live_bytes(), 0);
+    }
+
     /// Spans whose sweep runs drop glue are swept by others.
     ///
     /// Kills: `refill-runs-drop-glue`.

@@ -183,8 +183,10 @@ impl Account {
         lock(&self.pace).settings
     }
 
-    /// A cycle begins to mark beside the mutators.
+    /// A cycle begins to mark beside the mutators. None is wanted until the next [`Self::repace`].
     pub(crate) fn begin_marking(&self) {
+        // Relaxed: an allocator that reads the old one triggers once too often.
+        self.trigger_bytes.store(usize::MAX, Ordering::Relaxed);
         let mut pace = lock(&self.pace);
         pace.open = Some(Open {
             begun: Instant::now(),

@@ -233,6 +233,12 @@ impl Core {
         }
     }
 
+    /// Objects that have lost their last handle are to be marked.
+    pub(crate) fn log_dropped_handles(&self) {
+        self.logs
+            .add(self.roots.take_log(|object| self.is_marked(object)));
+    }
+
     /// Whether the object's mark is set. Set marks stay until the cycle's sweep.
     pub(crate) fn is_marked(&self, object: Object) -> bool {
         self.heap.marks().test(self.heap.granule_of(object.0))

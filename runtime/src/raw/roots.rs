@@ -143,9 +143,12 @@ impl RootTable {
         slots.log = Vec::new();
     }
 
-    /// What was logged since this was last asked.
-    pub(crate) fn take_log(&self) -> Vec<Entry> {
-        std::mem::take(&mut lock(&self.slots).log)
+    /// What was logged since this was last asked and is not marked. Without that condition, as a
+    /// barrier has it, threads that never cease to drop handles would keep marking from its end.
+    pub(crate) fn take_log(&self, is_marked: impl Fn(Object) -> bool) -> Vec<Entry> {
+        let mut log = std::mem::take(&mut lock(&self.slots).log);
+        log.retain(|entry| !is_marked(entry.0));
+        log
     }
 
     /// Into how many independent jobs the table falls.

@@ -6,16 +6,22 @@
 use crate::raw::log::Logs;
 use crate::raw::roots::RootTable;
 use crate::raw::weak_gate::WeakGate;
+use gc_mark::Object;
 
 /// One wave: whether every log that `handshake` visited was clean, and nothing was handed over
-/// meanwhile. The caller's queues are empty and its markers at rest.
-pub(crate) fn is_clean(logs: &Logs, roots: &RootTable, handshake: impl FnOnce()) -> bool {
-    logs.add(roots.take_log());
+/// meanwhile. The caller's queues are empty and its markers at rest: what is marked is scanned.
+pub(crate) fn is_clean(
+    logs: &Logs,
+    roots: &RootTable,
+    is_marked: impl Fn(Object) -> bool,
+    handshake: impl FnOnce(),
+) -> bool {
+    logs.add(roots.take_log(&is_marked));
     let Some(early) = logs.begin_wave() else {
         return false;
     };
     handshake();
-    logs.add(roots.take_log());
+    logs.add(roots.take_log(is_marked));
     logs.was_clean(early)
 }
 

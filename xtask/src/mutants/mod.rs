@@ -77,11 +77,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<String> {
     let start = Instant::now();
     let lines = try_all(workspace, &chosen, Duration::from_secs(options.timeout))?;
     println!("\n{}", report::table(&lines));
+    let mut paths = vec![workspace.target.join("mutants/mutants.md")];
     if options.write {
-        let path = workspace.root.join("docs/mutants.md");
+        paths.push(workspace.root.join("docs/mutants.md"));
+    }
+    for path in paths {
         std::fs::write(&path, report::markdown(&lines))
             .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("wrote docs/mutants.md");
+        println!("wrote {}", path.display());
     }
     let killed = lines.iter().filter(|line| line.verdict.is_killed()).count();
     let count = format!("{killed} of {} mutants killed", lines.len());
