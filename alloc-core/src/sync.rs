@@ -14,6 +14,10 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
+// For the global allocator, of which a process has one and a model none.
+#[cfg(all(unix, not(heapwright_loom)))]
+pub(crate) use std::{cell::UnsafeCell, thread::panicking};
+
 #[cfg(heapwright_loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,

@@ -318,6 +318,7 @@ impl<S: PageSource> ByteHeap<S> {
     }
 
     /// Every shelf, locked.
+    #[cfg(all(unix, not(heapwright_loom)))]
     pub(crate) fn open_shelves(&self) -> [Open<'_>; SizeClass::COUNT] {
         std::array::from_fn(|index| self.shelves[index].open(self.heap.spans()))
     }

@@ -33,6 +33,19 @@ mod shelf;
 mod slots;
 mod trim;
 
+// The allocator of a process: there is one, so models have none.
+#[cfg(all(unix, not(heapwright_loom)))]
+mod boot;
+#[cfg(all(unix, not(heapwright_loom)))]
+mod fork;
+#[cfg(all(unix, not(heapwright_loom)))]
+mod global;
+#[cfg(all(unix, not(heapwright_loom)))]
+mod thread;
+
+#[cfg(all(unix, not(heapwright_loom)))]
+pub use global::{Hardened, Heapwright};
+
 pub use byte_heap::{ByteHeap, Mode};
 pub(crate) use hold::HoldWord;
 pub use magazines::Magazines;

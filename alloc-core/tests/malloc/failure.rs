@@ -29,10 +29,7 @@ fn scenario(heap: &ByteHeap<FakeSource>) -> usize {
                     old.check(was.size());
                     objects.push(old);
                 }
-                moved.map(|moved| {
-                    objects.push(Object::new(moved, new, step as u8));
-                    moved
-                })
+                moved.inspect(|moved| objects.push(Object::new(*moved, new, step as u8)))
             }
         };
         match result {

@@ -108,7 +108,11 @@ impl Twin {
         let any = random.below(usize::MAX >> 12);
         let keys = self.objects.len();
         // By address, or nearly so: whole spans die together now and then.
-        let at = if any % 3 == 0 { 0 } else { any % keys.min(50) };
+        let at = if any.is_multiple_of(3) {
+            0
+        } else {
+            any % keys.min(50)
+        };
         let key = *self.objects.keys().nth(at).unwrap();
         let object = self.objects.remove(&key).unwrap();
         object.check(object.layout.size());
