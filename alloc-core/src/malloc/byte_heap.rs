@@ -15,7 +15,7 @@ use crate::malloc::fatal::misuse;
 use crate::malloc::guard::Guard;
 use crate::malloc::hold::Hold;
 use crate::malloc::magazines::Magazines;
-use crate::malloc::shelf::{Open, Shelf};
+use crate::malloc::shelf::Shelf;
 use crate::malloc::slots::Slots;
 use crate::malloc::trim::{LOOK_BYTES, surplus_bytes};
 use crate::os::PageSource;
@@ -319,7 +319,7 @@ impl<S: PageSource> ByteHeap<S> {
 
     /// Every shelf, locked.
     #[cfg(all(unix, not(heapwright_loom)))]
-    pub(crate) fn open_shelves(&self) -> [Open<'_>; SizeClass::COUNT] {
+    pub(crate) fn open_shelves(&self) -> [crate::malloc::shelf::Open<'_>; SizeClass::COUNT] {
         std::array::from_fn(|index| self.shelves[index].open(self.heap.spans()))
     }
 

@@ -27,7 +27,7 @@
 //! * *No stale number.* A span's number is taken from a shelf under the lock, where `listed` is
 //!   set for exactly those on it: no candidate can die between two looks.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, load_visible};
 
 const OWNED: u64 = 1 << 32;
 const LISTED: u64 = 1 << 33;
@@ -88,7 +88,7 @@ impl HoldWord {
     pub(crate) fn get(&self) -> Hold {
         // Acquire: pairs with the Release in `exchange`; a holder that sees slots counted as free
         // finds them delivered.
-        Hold(self.0.load(Ordering::Acquire))
+        Hold(load_visible(&self.0, Ordering::Acquire))
     }
 
     /// Overwrites the word of a span that nobody knows of yet.
