@@ -17,7 +17,7 @@
 //! finds the bit clear. The test before it only spares the losers the bus: it may be stale in the
 //! direction "still clear" alone, as nobody clears marks while anybody marks.
 
-use crate::sync::{AtomicU64, AtomicWords, Ordering, load_visible};
+use crate::sync::{AtomicU64, AtomicWords, Ordering};
 use std::ptr::NonNull;
 
 /// An array of bits that several threads may change at once.
@@ -141,7 +141,7 @@ impl Bits {
     pub(crate) fn collect(&self, index: usize) -> u64 {
         let word = self.words.get(index);
         // Relaxed: a hint; what is missed is collected the next time.
-        if load_visible(word, Ordering::Relaxed) == 0 {
+        if word.load(Ordering::Relaxed) == 0 {
             return 0;
         }
         // Acquire: pairs with the Release in `deliver`.

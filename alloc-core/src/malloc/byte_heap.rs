@@ -15,9 +15,10 @@ use crate::malloc::fatal::misuse;
 use crate::malloc::guard::Guard;
 use crate::malloc::hold::Hold;
 use crate::malloc::magazines::Magazines;
+use crate::malloc::shape::Shape;
 use crate::malloc::shelf::Shelf;
 use crate::malloc::slots::Slots;
-use crate::malloc::trim::{LOOK_BYTES, surplus_bytes};
+use crate::malloc::trim::{LOOK_BYTES, look};
 use crate::os::PageSource;
 use crate::page_error::{Exhausted, ReserveError};
 use crate::page_reach::Reach;
@@ -74,6 +75,8 @@ pub struct ByteHeap<S: PageSource> {
     guard: Option<Guard<S>>,
     /// Bytes of pages that were given back since the last look at what to release.
     unlooked_bytes: AtomicU64,
+    /// What was in use at most lately, as the last look has left it.
+    peak_bytes: AtomicU64,
 }
 
 impl<S: PageSource> ByteHeap<S> {
@@ -97,6 +100,7 @@ impl<S: PageSource> ByteHeap<S> {
             shelves: std::array::from_fn(|_| Shelf::new()),
             guard,
             unlooked_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
         })
     }
 
@@ -348,7 +352,7 @@ impl<S: PageSource> ByteHeap<S> {
         if let Some(span) = self.shelf(class).take(self.heap.spans()) {
             return Ok(span);
         }
-        let run = self.heap.take_pages(class.pages(), 1)?.run;
+        let run = self.heap.take_pages(Shape::of(class).pages, 1)?.run;
         if let Some(guard) = &self.guard {
             guard.poison(self.heap.address_of(run.start), run.bytes());
         }
@@ -372,7 +376,7 @@ impl<S: PageSource> ByteHeap<S> {
     /// Gives up a span that the caller holds and has taken `taken` slots of.
     pub(crate) fn leave(&self, class: SizeClass, span: u32, taken: u32) {
         if self.slots().leave(self.shelf(class), class, span, taken) {
-            self.bury(span, class.pages());
+            self.bury(span, Shape::of(class).pages);
         }
     }
 
@@ -380,6 +384,7 @@ impl<S: PageSource> ByteHeap<S> {
     /// other, are counted at once.
     pub(crate) fn free_slots(&self, class: SizeClass, slots: &[*mut u8]) {
         let mut batch = Batch::default();
+        let pages = Shape::of(class).pages;
         for slot in slots {
             let address = slot.addr();
             let granule = self.heap.granule_of(address);
@@ -391,7 +396,7 @@ impl<S: PageSource> ByteHeap<S> {
                 self.deliver(&mut batch);
                 batch.word = word;
                 let page = (granule / crate::heap::PAGE_GRANULES) as u32;
-                if page < batch.span || page >= batch.span + class.pages() || batch.counted == 0 {
+                if page < batch.span || page >= batch.span + pages || batch.counted == 0 {
                     self.count(class, &mut batch);
                     let span = self.heap.spans().containing(page);
                     batch.span = span.unwrap_or_else(|| foreign(address));
@@ -429,7 +434,7 @@ impl<S: PageSource> ByteHeap<S> {
         }
         let shelf = self.shelf(class);
         if self.slots().count_freed(shelf, class, batch.span, slots) {
-            self.bury(batch.span, class.pages());
+            self.bury(batch.span, Shape::of(class).pages);
         }
     }
 
@@ -458,7 +463,11 @@ impl<S: PageSource> ByteHeap<S> {
             // Relaxed: as above; what others add meanwhile is forgotten, no harm.
             self.unlooked_bytes.store(0, Ordering::Relaxed);
             let stats = self.stats();
-            let surplus = surplus_bytes(stats.in_use_bytes, stats.retained_bytes);
+            // Relaxed: as above; of two looks at once one is forgotten.
+            let peak = self.peak_bytes.load(Ordering::Relaxed) as usize;
+            let (peak, surplus) = look(peak, stats.in_use_bytes, stats.retained_bytes);
+            // Relaxed: as above.
+            self.peak_bytes.store(peak as u64, Ordering::Relaxed);
             if surplus > 0 {
                 self.heap.pages().release(surplus, Reach::Whole);
             }

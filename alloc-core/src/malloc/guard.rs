@@ -15,6 +15,7 @@ use crate::bits::Bits;
 use crate::malloc::byte_heap::{ByteHeap, foreign, freed_twice};
 use crate::malloc::classes::class_of;
 use crate::malloc::fatal::misuse;
+use crate::malloc::shape::Shape;
 use crate::os::PageSource;
 use crate::page_error::ReserveError;
 use crate::pages::{HUGE_PAGE_BYTES, PAGE_BYTES, PAGE_SHIFT};
@@ -112,7 +113,12 @@ impl<S: PageSource> ByteHeap<S> {
             );
         };
         let slot_bytes = self.heap().slot_bytes(span);
-        let into = (address - self.heap().address_of(span).as_ptr().addr()) % slot_bytes;
+        let offset = address - self.heap().address_of(span).as_ptr().addr();
+        let class = self.heap().spans().class(span);
+        let into = match class {
+            Some(class) => Shape::of(class).past_start(class, offset),
+            None => offset,
+        };
         if into != 0 {
             misuse(
                 "interior pointer",
@@ -124,7 +130,6 @@ impl<S: PageSource> ByteHeap<S> {
             freed_twice(address);
         }
         let Some(layout) = layout else { return };
-        let class = self.heap().spans().class(span);
         let is_right = match class_of(layout.size(), layout.align()) {
             None => {
                 class.is_none()

@@ -9,6 +9,7 @@
 //! held span a class.
 
 use crate::malloc::byte_heap::ByteHeap;
+use crate::malloc::shape::Shape;
 use crate::os::PageSource;
 use crate::page_error::Exhausted;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
@@ -167,7 +168,7 @@ impl Magazines {
                 held.leave(heap, class);
                 *held = Held {
                     span: heap.find_span(class)?,
-                    words: class.pages() * PAGE_WORDS,
+                    words: Shape::of(class).pages * PAGE_WORDS,
                     ..Held::NONE
                 };
             }

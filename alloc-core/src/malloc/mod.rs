@@ -29,6 +29,7 @@ mod guard;
 mod hold;
 mod large;
 mod magazines;
+mod shape;
 mod shelf;
 mod slots;
 mod trim;

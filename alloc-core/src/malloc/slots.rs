@@ -22,21 +22,16 @@
 
 use crate::bits::Bits;
 use crate::malloc::hold::Hold;
+use crate::malloc::shape::Shape;
 use crate::malloc::shelf::Shelf;
 use crate::size_class::SizeClass;
 use crate::span::Spans;
 use crate::thread_cache::PAGE_WORDS;
 
-/// Slots that must be free before a span is worth a look: an eighth of them, so that taking a span
-/// off its shelf and searching its words is paid for by several slots.
-pub(crate) const fn room_min(class: SizeClass) -> u32 {
-    let eighth = class.slots() / 8;
-    if eighth == 0 { 1 } else { eighth }
-}
-
 /// Whether a span with so many slots in use is worth a look.
-const fn has_room(class: SizeClass, used: u32) -> bool {
-    used.saturating_add(room_min(class)) <= class.slots()
+fn has_room(class: SizeClass, used: u32) -> bool {
+    let shape = Shape::of(class);
+    used.saturating_add(shape.room_min) <= shape.slots
 }
 
 /// What the slots of a heap are kept in.
@@ -51,7 +46,7 @@ impl Slots<'_> {
     /// Takes every free slot among the 64 granules of a word of the span, for the span's holder:
     /// their bits.
     pub(crate) fn take_word(&self, class: SizeClass, span: u32, word: u32) -> u64 {
-        let starts = class.starts(word);
+        let starts = Shape::of(class).starts(class, word);
         if starts == 0 {
             return 0;
         }
@@ -101,6 +96,7 @@ impl Slots<'_> {
     pub(crate) fn leave(&self, shelf: &Shelf, class: SizeClass, span: u32, taken: u32) -> bool {
         let mut shelf = shelf.open(self.spans);
         let (old, new) = self.spans.hold(span).update(|old| {
+            debug_assert!(old.is_owned(), "a span is left that nobody holds");
             let used = old.used().wrapping_add(taken);
             Hold::left(used, used != 0 && has_room(class, used))
         });
