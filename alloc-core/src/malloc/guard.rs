@@ -12,7 +12,8 @@
 //! because their pages go their own way.
 
 use crate::bits::Bits;
-use crate::malloc::byte_heap::{ByteHeap, foreign, freed_twice};
+use crate::malloc::back::{foreign, freed_twice};
+use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::classes::class_of;
 use crate::malloc::fatal::misuse;
 use crate::malloc::shape::Shape;

@@ -3,7 +3,8 @@
 //! An alignment beyond a page is had by taking more pages than needed, and giving back at once
 //! what lies before the aligned address and behind the object.
 
-use crate::malloc::byte_heap::{ByteHeap, foreign, freed_twice};
+use crate::malloc::back::{foreign, freed_twice};
+use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::hold::Hold;
 use crate::os::PageSource;
 use crate::page_error::Exhausted;

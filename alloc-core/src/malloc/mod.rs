@@ -21,6 +21,7 @@
 //! whole. It asks nothing of the page heap that the collected heap does not, and takes the array
 //! of mark bits, for which it has no other use, to say which slots were freed.
 
+mod back;
 mod byte_heap;
 mod check;
 mod classes;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | fresh | null | has not used the heap yet |
 //! | idle | its magazines | allocates from them; null if the heap is hardened |
-//! | busy | null | is in the allocator's slow path: what it asks for meanwhile is the allocator's own need, and comes from `boot` |
+//! | busy | null | is in the slow path: what it asks for now, the allocator needs: from `boot` |
 //! | gone | null | has given its magazines back, and uses the shared ones, under a lock |
 //!
 //! So the fast path is one look at `fast`: it holds whenever the magazines may be used. A thread's
@@ -139,8 +139,8 @@ pub(crate) fn heap() -> Option<&'static ByteHeap<Mmap>> {
 }
 
 impl Global {
-    /// Reserves the heap, and a key by which the system tells of threads' ends. `None` if there are no
-    /// addresses.
+    /// Reserves the heap, and a key by which the system tells of threads' ends. `None` if there
+    /// are no addresses.
     fn new(mode: Mode) -> Option<Self> {
         let mode = if asked_to_harden() {
             Mode::Hardened
