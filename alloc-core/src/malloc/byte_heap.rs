@@ -23,7 +23,7 @@ use crate::page_error::{Exhausted, ReserveError};
 use crate::page_reach::Reach;
 use crate::pages::{PAGE_BYTES, PageRun, PageStats};
 use crate::refill::{NoRefill, Refill};
-use crate::size_class::SizeClass;
+use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::span::Birth;
 use crate::sync::AtomicU64;
 use crate::type_info::{Ops, TypeInfo};
@@ -203,7 +203,7 @@ impl<S: PageSource> ByteHeap<S> {
             self.check(guard, object, None);
             guard.take_back(self.granule_of(object), object, self.usable_bytes(object));
         }
-        match self.heap.spans().class(self.span_of(object)) {
+        match self.class_at(object) {
             None => self.free_large(object),
             Some(class) => self.put(magazines, class, object),
         }
@@ -266,6 +266,24 @@ impl<S: PageSource> ByteHeap<S> {
     /// Stops the program if no object begins there, as far as a look-up tells.
     pub fn usable_bytes(&self, object: NonNull<u8>) -> usize {
         self.heap.slot_bytes(self.span_of(object))
+    }
+
+    /// A layout of the same class as the one that the object was made with.
+    pub(crate) fn layout_of(&self, object: NonNull<u8>) -> Layout {
+        let align = match self.class_at(object) {
+            Some(_) => GRANULE_BYTES,
+            // Beyond what a slot is aligned to, lest a short object be taken for a small one.
+            None => 2 * PAGE_BYTES,
+        };
+        let layout = Layout::from_size_align(self.usable_bytes(object), align);
+        layout.unwrap_or_else(|_| foreign(object.as_ptr().addr()))
+    }
+
+    /// The class of the span that an object lies in; `None` for a large one. Stops the program if
+    /// it lies in none.
+    #[inline]
+    pub(crate) fn class_at(&self, object: NonNull<u8>) -> Option<SizeClass> {
+        self.heap.spans().class(self.span_of(object))
     }
 
     /// Whether an address lies in the heap's range.

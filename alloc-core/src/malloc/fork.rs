@@ -6,7 +6,7 @@
 //! What other threads were doing without a lock stays undone in the child, and costs memory there,
 //! nothing else: slots in their magazines and the spans they held are in use for ever; slots that
 //! they had freed and not counted keep their span from dying; pages on their way from or to the
-//! system stay out.
+//! system stay out. A child that uses up the whole range waits for the latter, in vain.
 
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::magazines::Magazines;

@@ -9,6 +9,7 @@ use crate::os::Mmap;
 use crate::page_error::Exhausted;
 use crate::page_reach::Reach;
 use crate::pages::PageStats;
+use crate::size_class::GRANULE_BYTES;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{NonNull, null_mut};
 
@@ -179,5 +180,61 @@ impl Heapwright {
             heap.release(usize::MAX, Reach::All)
         })
         .unwrap_or(0)
+    }
+
+    /// As [`GlobalAlloc::dealloc`], for one who does not know the layout, such as C's `free`.
+    ///
+    /// # Safety
+    ///
+    /// As for `dealloc`, whatever the layout was.
+    pub unsafe fn free_unsized(object: NonNull<u8>) {
+        if boot::rest(object.as_ptr().addr()).is_some() {
+            return;
+        }
+        let class = heap().and_then(|heap| heap.class_at(object));
+        let done =
+            class.and_then(|class| fast(|magazines| magazines.push(class, object).then_some(())));
+        if done.is_none() {
+            with(Mode::Plain, |heap, magazines| {
+                // SAFETY: this function's own preconditions.
+                unsafe { heap.free_unsized(magazines, object) }
+            });
+        }
+    }
+
+    /// As [`GlobalAlloc::realloc`], for one who does not know the layout. The new memory is
+    /// aligned to 16.
+    ///
+    /// # Safety
+    ///
+    /// As for `realloc`, whatever the layout was.
+    pub unsafe fn realloc_unsized(object: NonNull<u8>, bytes: usize) -> *mut u8 {
+        let Ok(new) = Layout::from_size_align(bytes, GRANULE_BYTES) else {
+            return null_mut();
+        };
+        if let Some(rest) = boot::rest(object.as_ptr().addr()) {
+            let moved = alloc_slow(Mode::Plain, new);
+            if !moved.is_null() {
+                // SAFETY: that much is there in both; what it held beyond the object is ignored.
+                unsafe { moved.copy_from_nonoverlapping(object.as_ptr(), bytes.min(rest)) };
+            }
+            return moved;
+        }
+        with(Mode::Plain, |heap, magazines| {
+            let layout = heap.layout_of(object);
+            // SAFETY: this function's own preconditions; the layout is of the object's class.
+            or_null(unsafe { heap.realloc(magazines, object, layout, new) })
+        })
+        .unwrap_or(null_mut())
+    }
+
+    /// Bytes that may be used at `object`, which are as many as were asked for, or more. An
+    /// address that is in no object of the heap stops the program.
+    pub fn usable_bytes(object: NonNull<u8>) -> usize {
+        match boot::rest(object.as_ptr().addr()) {
+            // How many were asked for is not known.
+            Some(_) => 0,
+            None => heap().map_or(0, |heap| heap.usable_bytes(object)),
+        }
     }
 }

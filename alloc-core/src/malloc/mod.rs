@@ -36,6 +36,8 @@ mod slots;
 mod trim;
 
 // The allocator of a process: there is one, so models have none.
+#[cfg(all(unix, not(heapwright_loom), feature = "allocator-api2"))]
+mod api2;
 #[cfg(all(unix, not(heapwright_loom)))]
 mod boot;
 #[cfg(all(unix, not(heapwright_loom)))]
