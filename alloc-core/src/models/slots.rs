@@ -152,6 +152,25 @@ fn deliver_and_collect() {
     });
 }
 
+/// Two threads free the same object of a hardened heap, beside another object of its word: one is
+/// told that it was free, and the neighbor stays.
+///
+/// Kills: `unclaim-by-store`.
+#[test]
+fn freed_twice() {
+    model("freed_twice", || {
+        let live = Arc::new(bits(1));
+        live.set_in_word(0, 0b11);
+        let other = thread::spawn({
+            let live = live.clone();
+            move || live.unclaim(1)
+        });
+        let own = live.unclaim(1);
+        assert!(own != other.join().unwrap(), "one of two frees it");
+        assert!(live.test(0) && !live.test(1));
+    });
+}
+
 /// Another thread frees two slots while the holder takes what is free: each slot is handed out
 /// again once it was freed, with its last use over, and never twice.
 ///
