@@ -91,3 +91,28 @@ impl<S: PageSource> ByteHeap<S> {
         true
     }
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+    use crate::malloc::{Magazines, Mode};
+    use crate::os::Mmap;
+
+    #[test]
+    fn a_short_object_that_owns_its_span_is_resized_without_its_layout() {
+        for mode in [Mode::Plain, Mode::Hardened] {
+            let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, mode).unwrap();
+            let mut magazines = Magazines::new();
+            let aligned = Layout::from_size_align(100, 4 * PAGE_BYTES).unwrap();
+            let object = heap.alloc(&mut magazines, aligned).unwrap();
+            let (layout, new) = (heap.layout_of(object), Layout::new::<[u128; 5000]>());
+            assert_eq!(layout.size(), PAGE_BYTES);
+            // SAFETY: the layout stands for the one it was made with.
+            let moved = unsafe { heap.realloc(&mut magazines, object, layout, new) }.unwrap();
+            assert_eq!(heap.check_invariants(), 1, "a page is in a magazine");
+            // SAFETY: just resized.
+            unsafe { heap.free(&mut magazines, moved, new) };
+            assert_eq!(heap.stats().in_use_bytes, 0);
+        }
+    }
+}
