@@ -6,8 +6,8 @@ use crate::malloc::shape::Shape;
 use crate::malloc::trim::{LOOK_BYTES, look};
 use crate::os::PageSource;
 use crate::page_reach::Reach;
-use crate::pages::PageRun;
-use crate::size_class::SizeClass;
+use crate::pages::{PAGE_BYTES, PageRun};
+use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::sync::Ordering;
 
 /// Slots of one span that are being freed: those of the current word, and how many there are to
@@ -26,26 +26,28 @@ impl<S: PageSource> ByteHeap<S> {
     pub(crate) fn free_slots(&self, class: SizeClass, slots: &[*mut u8]) {
         let mut batch = Batch::default();
         let pages = Shape::of(class).pages;
+        let base = self.base().as_ptr().addr();
+        let heap_bytes = self.heap().pages().heap_bytes();
         for slot in slots {
-            let address = slot.addr();
-            let granule = self.heap().granule_of(address);
-            if !self.contains(address) {
-                foreign(address);
+            let offset = slot.addr().wrapping_sub(base);
+            if offset >= heap_bytes {
+                foreign(slot.addr());
             }
+            let granule = offset / GRANULE_BYTES;
             let word = granule / 64;
             if batch.bits == 0 || batch.word != word {
                 self.deliver(&mut batch);
                 batch.word = word;
-                let page = (granule / crate::heap::PAGE_GRANULES) as u32;
-                if page < batch.span || page >= batch.span + pages || batch.counted == 0 {
+                let page = (offset / PAGE_BYTES) as u32;
+                if batch.counted == 0 || page.wrapping_sub(batch.span) >= pages {
                     self.count(class, &mut batch);
                     let span = self.heap().spans().containing(page);
-                    batch.span = span.unwrap_or_else(|| foreign(address));
+                    batch.span = span.unwrap_or_else(|| foreign(slot.addr()));
                 }
             }
             let bit = 1 << (granule % 64);
             if batch.bits & bit != 0 {
-                freed_twice(address);
+                freed_twice(slot.addr());
             }
             batch.bits |= bit;
             batch.counted += 1;
@@ -62,7 +64,7 @@ impl<S: PageSource> ByteHeap<S> {
         let twice = self.slots().free(batch.word, batch.bits);
         if twice != 0 {
             let word = self.address_of_word(batch.word).addr();
-            freed_twice(word + twice.trailing_zeros() as usize * crate::GRANULE_BYTES);
+            freed_twice(word + twice.trailing_zeros() as usize * GRANULE_BYTES);
         }
         batch.bits = 0;
     }

@@ -157,10 +157,16 @@ impl Magazines {
         while got < wanted {
             if held.free != 0 {
                 let word = heap.address_of_word(held.word_at());
-                let bit = held.free.trailing_zeros() as usize;
-                self.slots[index][got] = word.wrapping_add(bit * GRANULE_BYTES);
-                held.free &= held.free - 1;
-                got += 1;
+                let mut free = held.free;
+                for slot in &mut self.slots[index][got..wanted] {
+                    if free == 0 {
+                        break;
+                    }
+                    *slot = word.wrapping_add(free.trailing_zeros() as usize * GRANULE_BYTES);
+                    free &= free - 1;
+                    got += 1;
+                }
+                held.free = free;
             } else if !held.advance(heap, class) {
                 if got > 0 {
                     break;

@@ -131,7 +131,7 @@ fn a_producer_and_a_consumer_take_no_more_than_what_is_on_its_way() {
         });
     });
     // What is on its way, two magazines, an eighth of each span that nobody looks at yet, and spans
-    // of 32 KiB that are held or about to be counted.
+    // of 64 KiB of which one is held and one about to be counted.
     let bound = (ON_ITS_WAY_MAX + 2 * 64) * 256 * 8 / 7 + (128 << 10);
     let most = most_bytes.into_inner();
     assert!(most <= bound, "{most} bytes were in use, more than {bound}");
