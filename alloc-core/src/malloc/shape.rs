@@ -3,7 +3,8 @@
 //! A collected heap sweeps spans and wants them small, to free them whole. Where slots are freed
 //! one by one, a span costs at its birth, at its death, and whenever its holder moves on; so it has
 //! 512 slots if 64 KiB are enough for them, or as many as fit. In each part of it the slots lie as
-//! in a span of the class. Memory is touched from its beginning on, so a large span costs addresses.
+//! in a span of the class. Memory is touched from its beginning on, so a large span costs little
+//! but addresses.
 //!
 //! Measured (2026-11-23, two busy cores, beside mimalloc in the same run): with the class's own
 //! spans of 8 KiB, 1 KiB objects in batches of a thousand cost 2.5 times mimalloc's, and 64 B ones
