@@ -268,8 +268,11 @@ impl<S: PageSource> ByteHeap<S> {
         self.heap.slot_bytes(self.span_of(object))
     }
 
-    /// A layout of the same class as the one that the object was made with.
-    pub(crate) fn layout_of(&self, object: NonNull<u8>) -> Layout {
+    /// A layout that stands for the one that the object was made with, for [`Self::realloc`] by one
+    /// who does not know it: of the same class, and of all the bytes that may be used.
+    ///
+    /// Stops the program if no object begins there, as far as a look-up tells.
+    pub fn layout_of(&self, object: NonNull<u8>) -> Layout {
         let align = match self.class_at(object) {
             Some(_) => GRANULE_BYTES,
             // Beyond what a slot is aligned to, lest a short object be taken for a small one.
