@@ -127,6 +127,36 @@ impl Bits {
         self.words.get(index).fetch_and(!bits, Ordering::Relaxed);
     }
 
+    /// Sets bits of the word at `index` for whoever [`collect`](Self::collect)s them, after all
+    /// that was done before; returns those that were set already.
+    #[inline]
+    pub(crate) fn deliver(&self, index: usize, bits: u64) -> u64 {
+        // Release: pairs with the Acquire in `collect`; who collects a freed slot sees the last
+        // use of it.
+        self.words.get(index).fetch_or(bits, Ordering::Release) & bits
+    }
+
+    /// Takes all bits that were [`deliver`](Self::deliver)ed to the word at `index`.
+    #[inline]
+    pub(crate) fn collect(&self, index: usize) -> u64 {
+        let word = self.words.get(index);
+        // Relaxed: a hint; what is missed is collected the next time.
+        if word.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        // Acquire: pairs with the Release in `deliver`.
+        word.swap(0, Ordering::Acquire)
+    }
+
+    /// Clears the bit; whether it was set, for exactly one of any number of callers.
+    #[inline]
+    pub(crate) fn unclaim(&self, bit: usize) -> bool {
+        let word = self.words.get(bit / 64);
+        // Relaxed: read-modify-writes of a word are ordered among themselves, which is all that
+        // "one winner" needs.
+        word.fetch_and(!mask(bit), Ordering::Relaxed) & mask(bit) != 0
+    }
+
     /// The word at `index`, which the caller's claim or ownership keeps still.
     #[inline]
     pub fn word(&self, index: usize) -> u64 {

@@ -18,7 +18,7 @@ use crate::central::Central;
 use crate::os::PageSource;
 use crate::page_error::{Exhausted, ReserveError};
 use crate::page_heap::PageHeap;
-use crate::pages::{PAGE_BYTES, PageRun};
+use crate::pages::{PAGE_BYTES, Taken};
 use crate::refill::Refill;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::span::{Birth, Spans};
@@ -204,14 +204,14 @@ impl<S: PageSource> Heap<S> {
 
     /// Pages for up to `spans_max` neighboring spans, at least one; a heap that has grown large
     /// gets huge pages behind its metadata.
-    fn alloc_pages(&self, pages: u32, spans_max: u32) -> Result<PageRun, Exhausted> {
-        let run = self.pages.take_units(pages, spans_max)?.run;
-        let far = run.start as usize >= METADATA_HUGE_FROM / PAGE_BYTES;
+    pub(crate) fn take_pages(&self, pages: u32, spans_max: u32) -> Result<Taken, Exhausted> {
+        let taken = self.pages.take_units(pages, spans_max)?;
+        let far = taken.run.start as usize >= METADATA_HUGE_FROM / PAGE_BYTES;
         // Relaxed: asking twice does no harm.
         if far && !self.metadata_is_huge.swap(true, Ordering::Relaxed) {
             self.pages.advise_metadata(0, self.pages.metadata_bytes());
         }
-        Ok(run)
+        Ok(taken)
     }
 
     /// Fresh spans for a central that has no free slot left: one that the caller owns, and
@@ -220,7 +220,7 @@ impl<S: PageSource> Heap<S> {
     pub(crate) fn grow(&self, central: &Central, generation: u32) -> Result<u32, Exhausted> {
         let pages = central.class.pages();
         let wanted = (central.len() as u32 / 8).clamp(1, GROWTH_PAGES_MAX.div_ceil(pages));
-        let run = self.alloc_pages(pages, wanted)?;
+        let run = self.take_pages(pages, wanted)?.run;
         let birth = Birth {
             info: central.info,
             class: Some(central.class),
@@ -248,7 +248,7 @@ impl<S: PageSource> Heap<S> {
         black: bool,
     ) -> Result<NonNull<u8>, Exhausted> {
         let pages = u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX);
-        let run = self.alloc_pages(pages.max(1), 1)?;
+        let run = self.take_pages(pages.max(1), 1)?.run;
         let birth = Birth {
             info,
             class: None,

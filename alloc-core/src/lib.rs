@@ -25,6 +25,9 @@ mod span;
 mod thread_cache;
 mod type_info;
 
+// Explicit free on the same pages and spans, up to a program's global allocator.
+pub mod malloc;
+
 mod sync;
 
 #[cfg(all(test, heapwright_loom))]

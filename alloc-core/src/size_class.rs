@@ -112,8 +112,12 @@ impl SizeClass {
     }
 
     /// The class with this index, below [`Self::COUNT`].
-    pub fn from_index(index: usize) -> Option<Self> {
-        (index < CLASSES).then_some(Self(index as u8))
+    pub const fn from_index(index: usize) -> Option<Self> {
+        if index < CLASSES {
+            Some(Self(index as u8))
+        } else {
+            None
+        }
     }
 
     /// The class's index.

@@ -15,6 +15,7 @@
 //! | `central` | which central lists it | birth and death, under that central's lock |
 //! | `position` | its place in that list | under that central's lock |
 //! | `live` | slots in use when last counted | the owner or the sweep's claimant |
+//! | `hold`, `next`, `previous` | see `malloc/hold.rs`; unused in a heap that is swept | as there |
 //! | the others | fixed | birth |
 //!
 //! g is the heap's sweep generation, which the heap's owner keeps.
@@ -30,6 +31,7 @@
 //! span lives, so a span of another list is handed back untouched.
 
 use crate::bits::Bits;
+use crate::malloc::HoldWord;
 use crate::size_class::SizeClass;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, Table, Zeroed};
 use crate::type_info::TypeInfo;
@@ -50,6 +52,9 @@ pub(crate) struct Line {
     live: AtomicU32,
     pages: AtomicU32,
     class: AtomicU32,
+    hold: HoldWord,
+    next: AtomicU32,
+    previous: AtomicU32,
 }
 
 // SAFETY: made of atomics; zero is a null pointer and zeros.
@@ -208,6 +213,39 @@ impl Spans {
     pub(crate) fn pages(&self, span: u32) -> u32 {
         // Relaxed: fixed since birth, as in `class`.
         self.line(span).pages.load(Ordering::Relaxed)
+    }
+
+    /// A large object's span has given up its pages beyond the first `pages`.
+    pub(crate) fn shrink(&self, span: u32, pages: u32) {
+        // Relaxed: the object's owner alone asks, and hands the object on by its own means.
+        self.line(span).pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// Who has the span, where slots are freed one by one.
+    #[inline]
+    pub(crate) fn hold(&self, span: u32) -> &HoldWord {
+        &self.line(span).hold
+    }
+
+    /// The spans before and behind this one on its shelf; the caller holds the shelf's lock.
+    pub(crate) fn links(&self, span: u32) -> (u32, u32) {
+        let line = self.line(span);
+        // Relaxed: ordered by the shelf's lock.
+        let previous = line.previous.load(Ordering::Relaxed);
+        // Relaxed: as above.
+        (previous, line.next.load(Ordering::Relaxed))
+    }
+
+    /// Sets what is before this span on its shelf; the caller holds the shelf's lock.
+    pub(crate) fn set_previous(&self, span: u32, previous: u32) {
+        // Relaxed: ordered by the shelf's lock.
+        self.line(span).previous.store(previous, Ordering::Relaxed);
+    }
+
+    /// Sets what is behind this span on its shelf; the caller holds the shelf's lock.
+    pub(crate) fn set_next(&self, span: u32, next: u32) {
+        // Relaxed: ordered by the shelf's lock.
+        self.line(span).next.store(next, Ordering::Relaxed);
     }
 
     /// Which central lists the span.

@@ -14,6 +14,10 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
+// For the global allocator, of which a process has one and a model none.
+#[cfg(all(unix, not(heapwright_loom)))]
+pub(crate) use std::{cell::UnsafeCell, thread::panicking};
+
 #[cfg(heapwright_loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
@@ -28,6 +32,18 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A load that has to be able to see either side of a change by another thread, as `order` says.
+///
+/// Stock loom remembers only the latest access to an atomic, and so may not explore a load that
+/// comes before another thread's write; a read-modify-write it explores on both sides.
+#[inline(always)]
+pub(crate) fn load_visible(word: &AtomicU64, order: Ordering) -> u64 {
+    #[cfg(heapwright_loom)]
+    return word.fetch_add(0, order);
+    #[cfg(not(heapwright_loom))]
+    word.load(order)
 }
 
 /// Types that all-zero memory is a valid value of, and that may be shared between threads.

@@ -8,10 +8,11 @@
 //! protocol does not order fail the model, whether or not they overlapped in the schedule at hand.
 //!
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
-//! in `xtask/mutants/alloc-core-spans.toml`.
+//! in `xtask/mutants/alloc-core-spans.toml` and, for `slots`, in `alloc-core-malloc.toml`.
 
 mod bits;
 mod central;
+mod slots;
 mod spans;
 
 use crate::bits::Bits;

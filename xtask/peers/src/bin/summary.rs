@@ -5,7 +5,7 @@ use peers::report::{HEAD, rows_of};
 use std::process::ExitCode;
 
 /// Rows of one table.
-const BENCHES: [&str; 3] = ["alloc", "mark", "sweep"];
+const BENCHES: [&str; 4] = ["alloc", "malloc", "mark", "sweep"];
 /// Tables of their own.
 const TABLES: [&str; 3] = ["cost", "latency", "spike"];
 

@@ -1,0 +1,139 @@
+//! The way back: slots to their spans, dead spans to the pages, free pages to the system.
+
+use crate::malloc::byte_heap::ByteHeap;
+use crate::malloc::fatal::misuse;
+use crate::malloc::shape::Shape;
+use crate::malloc::trim::{LOOK_BYTES, look};
+use crate::os::PageSource;
+use crate::page_reach::Reach;
+use crate::pages::{PAGE_BYTES, PageRun};
+use crate::size_class::{GRANULE_BYTES, SizeClass};
+use crate::sync::Ordering;
+
+/// Slots of one span that are being freed: those of the current word, and how many there are to
+/// count.
+#[derive(Default)]
+struct Batch {
+    span: u32,
+    word: usize,
+    bits: u64,
+    counted: u32,
+}
+
+impl<S: PageSource> ByteHeap<S> {
+    /// Gives free slots of a class back to their spans. Those of one span, if they follow each
+    /// other, are counted at once.
+    pub(crate) fn free_slots(&self, class: SizeClass, slots: &[*mut u8]) {
+        let mut batch = Batch::default();
+        let pages = Shape::of(class).pages;
+        let base = self.base().as_ptr().addr();
+        let heap_bytes = self.heap().pages().heap_bytes();
+        for slot in slots {
+            let offset = slot.addr().wrapping_sub(base);
+            if offset >= heap_bytes {
+                foreign(slot.addr());
+            }
+            let granule = offset / GRANULE_BYTES;
+            let word = granule / 64;
+            if batch.bits == 0 || batch.word != word {
+                self.deliver(&mut batch);
+                batch.word = word;
+                let page = (offset / PAGE_BYTES) as u32;
+                if batch.counted == 0 || page.wrapping_sub(batch.span) >= pages {
+                    self.count(class, &mut batch);
+                    let span = self.heap().spans().containing(page);
+                    batch.span = span.unwrap_or_else(|| foreign(slot.addr()));
+                }
+            }
+            let bit = 1 << (granule % 64);
+            if batch.bits & bit != 0 {
+                freed_twice(slot.addr());
+            }
+            batch.bits |= bit;
+            batch.counted += 1;
+        }
+        self.deliver(&mut batch);
+        self.count(class, &mut batch);
+    }
+
+    /// Frees the slots of the batch's word.
+    fn deliver(&self, batch: &mut Batch) {
+        if batch.bits == 0 {
+            return;
+        }
+        let twice = self.slots().free(batch.word, batch.bits);
+        if twice != 0 {
+            let word = self.address_of_word(batch.word).addr();
+            freed_twice(word + twice.trailing_zeros() as usize * GRANULE_BYTES);
+        }
+        batch.bits = 0;
+    }
+
+    /// Counts the batch's slots, which were delivered, in their span.
+    fn count(&self, class: SizeClass, batch: &mut Batch) {
+        let slots = std::mem::take(&mut batch.counted);
+        if slots == 0 {
+            return;
+        }
+        let shelf = self.shelf(class);
+        if self.slots().count_freed(shelf, class, batch.span, slots) {
+            self.bury(batch.span, Shape::of(class).pages);
+        }
+    }
+
+    /// Gives the pages of a dead span back.
+    pub(crate) fn bury(&self, span: u32, pages: u32) {
+        self.slots().wipe(span, pages);
+        let spans = self.heap().spans();
+        spans.publish_generation(span, 0);
+        spans.bury(span);
+        self.give_back(PageRun {
+            start: span,
+            count: pages,
+        });
+    }
+
+    /// Gives pages back that no span has any more, and now and then some of what is free to the
+    /// system.
+    pub(crate) fn give_back(&self, run: PageRun) {
+        // SAFETY: the pages came from the page heap to a span, or to the caller, who is done with
+        // them; nothing on them is in use, and nobody else gives them back.
+        unsafe { self.heap().pages().free(run) };
+        let bytes = run.bytes() as u64;
+        // Relaxed: a count that decides when to look, and publishes nothing.
+        let unlooked = self.unlooked_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if unlooked >= LOOK_BYTES as u64 {
+            // Relaxed: as above; what others add meanwhile is forgotten, no harm.
+            self.unlooked_bytes.store(0, Ordering::Relaxed);
+            let stats = self.stats();
+            // Relaxed: as above; of two looks at once one is forgotten.
+            let peak = self.peak_bytes.load(Ordering::Relaxed) as usize;
+            let (peak, surplus) = look(peak, stats.in_use_bytes, stats.retained_bytes);
+            // Relaxed: as above.
+            self.peak_bytes.store(peak as u64, Ordering::Relaxed);
+            if surplus > 0 {
+                self.heap().pages().release(surplus, Reach::Whole);
+            }
+        }
+    }
+}
+
+/// Memory was freed that is not the heap's.
+#[cold]
+pub(crate) fn foreign(address: usize) -> ! {
+    misuse(
+        "foreign pointer",
+        address,
+        format_args!("it was freed or asked about, and lies in no object of this heap"),
+    )
+}
+
+/// Memory was freed that was free.
+#[cold]
+pub(crate) fn freed_twice(address: usize) -> ! {
+    misuse(
+        "double free",
+        address,
+        format_args!("it was freed before, and not handed out since"),
+    )
+}
