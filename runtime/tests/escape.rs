@@ -2,9 +2,15 @@
 
 #[path = "escape/generate.rs"]
 mod generate;
+#[path = "escape/growth.rs"]
+mod growth;
 #[path = "escape/language.rs"]
 mod language;
 #[path = "escape/machine.rs"]
 mod machine;
+#[path = "escape/parse.rs"]
+mod parse;
+#[path = "escape/precision.rs"]
+mod precision;
 #[path = "escape/soundness.rs"]
 mod soundness;

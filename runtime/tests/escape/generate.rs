@@ -225,7 +225,7 @@ impl Writer<'_> {
             2 => When::Spawned,
             _ => When::Now,
         };
-        let mut some = |writer: &mut Self, least: usize| -> Vec<Option<Name>> {
+        let some = |writer: &mut Self, least: usize| -> Vec<Option<Name>> {
             let count = writer.rng.usize(least..4);
             let one = |writer: &mut Self| match writer.rng.u32(0..12) {
                 0 => None,

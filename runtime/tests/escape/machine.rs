@@ -82,7 +82,20 @@ pub(crate) struct Machine<'a> {
 
 /// Runs the last function of the program once.
 pub(crate) fn run(program: &Program, lowered: &Lowered, report: &Report<'_>, seed: u64) -> Run<()> {
-    run_as(program, lowered, &|site| report.decision(site), seed)
+    run_as(
+        program,
+        lowered,
+        &|site| report.decision(site),
+        seed,
+        RunFrom::Last,
+    )
+}
+
+/// Which function is run.
+#[derive(Clone, Copy)]
+pub(crate) enum RunFrom {
+    Last,
+    Function(usize),
 }
 
 /// Runs it with decisions from elsewhere.
@@ -91,6 +104,7 @@ pub(crate) fn run_as(
     lowered: &Lowered,
     decide: &dyn Fn(Site) -> Decision,
     seed: u64,
+    from: RunFrom,
 ) -> Run<()> {
     let mut machine = Machine {
         program,
@@ -104,7 +118,10 @@ pub(crate) fn run_as(
         flying: Vec::new(),
         fuel: 400,
     };
-    let main = program.functions.len() - 1;
+    let main = match from {
+        RunFrom::Last => program.functions.len() - 1,
+        RunFrom::Function(index) => index,
+    };
     machine.call(&Resolved::Function(main), &[])?;
     while let Some((callee, arguments)) = machine.spawned.pop() {
         machine.call(&callee, &arguments)?;
