@@ -14,6 +14,8 @@ pub(crate) struct Shape {
     pub(crate) statements: usize,
     /// Whether each function may call any, or only its neighbors.
     pub(crate) anywhere: bool,
+    /// Closures in closures, at most.
+    pub(crate) nesting: usize,
 }
 
 /// A program from a seed.
@@ -183,11 +185,8 @@ impl Writer<'_> {
                 scope.sites += 1;
                 Right::New(number, format!("new{number}"), self.size(128 << 10))
             }
-            23..26 if self.nesting < 3 => self.closure(scope),
-            26 => {
-                let functions = self.shape.functions;
-                Right::Function(self.rng.usize(..functions))
-            }
+            23..26 if self.nesting < self.shape.nesting => self.closure(scope),
+            26 => Right::Function(self.callee()),
             27 if self.rng.u32(0..3) == 0 => Right::Global,
             _ => Right::Address(name),
         }

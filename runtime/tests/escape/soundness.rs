@@ -18,6 +18,7 @@ fn shape(seed: u64) -> Shape {
         functions: 2 + seed as usize % 3,
         statements: 3 + seed as usize % 5,
         anywhere: true,
+        nesting: 3,
     }
 }
 
