@@ -150,10 +150,16 @@ impl<'r, 'p> Writer<'r, 'p> {
             let Some(text) = self.sentence(link, about) else {
                 continue;
             };
-            let function = link.why.function;
+            let (function, at) = match (link.why.what, chain.within) {
+                (What::Content(_), Some(holder)) => (holder.function, self.report.place(holder).at),
+                _ => (link.why.function, link.why.at),
+            };
+            // Some links stand nowhere themselves: they follow from the one before.
+            let before = self.steps.last().map(|step| step.at);
+            let nowhere = at == Position::default();
+            let at = if nowhere { before.unwrap_or(at) } else { at };
             let name = self.report.program.functions.get(function as usize);
             let function = name.map_or("", |entry| &entry.name).into();
-            let at = link.why.at;
             self.steps.push(Step {
                 function,
                 at,
@@ -219,10 +225,7 @@ impl<'r, 'p> Writer<'r, 'p> {
             What::Spawned => format!("{from} is passed to what runs on another stack"),
             What::UnknownCall => format!("{from} is passed to unknown code"),
             What::Told(index) => self.told(link.why.function, index)?,
-            What::Content(holder) => {
-                let _ = holder;
-                format!("{from} is itself on the heap, or may be, with all it holds")
-            }
+            What::Content(_) => format!("{from} is on the heap, or may be, with all it holds:"),
             What::Outlives => self.outlives(link.from, about),
             What::TooLarge => self.large(about),
         })

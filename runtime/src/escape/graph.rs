@@ -20,9 +20,9 @@
 //! dereferences: ADR 15 says why. A member remembers the node and the reason that it came by, and
 //! since the first reason wins, reasons form a tree, and each explanation is finite.
 //!
-//! Memory of the callers that several parameters reach may be the same memory. So whatever a
-//! function stores through any of its symbols is seen by loads through all of them: it flows into
-//! the function's one *overlay*, from where each symbol is read.
+//! Two parameters may lead to one object, and their symbols do not say so. They need not: a local
+//! site that is stored through a symbol has escaped; what was a parameter's is named in the
+//! summary, and the caller, whose graph knows the object, has all stores and loads flow through it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -193,7 +193,6 @@ pub(super) struct Graph {
     pub(super) escaping: VecDeque<ObjectId>,
     flows: HashSet<(NodeId, NodeId)>,
     symbols: HashMap<(u32, u32, u32), ObjectId>,
-    overlays: HashMap<u32, NodeId>,
     /// Attempts to put an object into a node.
     pub(super) steps: u64,
 }
@@ -247,7 +246,6 @@ impl Graph {
         if let Some(object) = self.symbols.get(&(function, input, derefs)) {
             return *object;
         }
-        let overlay = self.overlay(function);
         let name = Name::Memory { function, input };
         let any = self.node(Life::Beyond { function }, name);
         let all = self.node(Life::Loose, name);
@@ -260,18 +258,7 @@ impl Graph {
         self.symbols.insert((function, input, derefs), object);
         let why = self.why(function, Position::default(), What::Entered);
         self.flow(any, all, why);
-        self.flow(any, overlay, why);
-        self.flow(overlay, all, why);
         object
-    }
-
-    fn overlay(&mut self, function: u32) -> NodeId {
-        if let Some(node) = self.overlays.get(&function) {
-            return *node;
-        }
-        let node = self.node(Life::Loose, Name::Step);
-        self.overlays.insert(function, node);
-        node
     }
 
     /// The node that a write to the object, or to a field of it, goes to.
