@@ -1,5 +1,7 @@
 //! Escape analysis against three judges: a machine that watches frames, Go, and a count of steps.
 
+#[path = "escape/directed.rs"]
+mod directed;
 #[path = "escape/explain.rs"]
 mod explain;
 #[path = "escape/generate.rs"]

@@ -54,25 +54,14 @@ impl Batch<'_> {
                 let member = self.graph.nodes[at].members[self.graph.nodes[at].done];
                 let mut index = 0;
                 while let Some(usage) = self.graph.nodes[at].uses.get(index).copied() {
-                    self.put(node, member, usage);
+                    match usage {
+                        Use::Call(call) => self.bind_value(call, member.object),
+                        usage => self.graph.put(node, member, usage),
+                    }
                     index += 1;
                 }
                 self.graph.nodes[at].done += 1;
             }
-        }
-    }
-
-    /// Puts a member of a node to one of its uses.
-    fn put(&mut self, node: graph::NodeId, member: graph::Member, usage: Use) {
-        match usage {
-            Use::Flow { to, why } => self.graph.insert(to, member.object, node, why),
-            Use::Load { to, field, why } => self.graph.read(member.object, field, to, why),
-            Use::Store { from, field, why } => {
-                let to = self.graph.written(member.object, field);
-                self.graph.flow(from, to, why);
-            }
-            Use::Inside => self.graph.merge(member.object),
-            Use::Call(call) => self.bind_value(call, member.object),
         }
     }
 

@@ -144,6 +144,10 @@ impl<'a> Batch<'a> {
         }
         site.bound.push(callee);
         let site = site.clone();
+        if let Some(entry) = self.program.functions.get(callee as usize) {
+            self.escape_from(&site, entry.parameters as usize);
+            self.unknown_from(&site, entry.results as usize);
+        }
         if self.places.contains_key(&callee) {
             self.bind_within(&site, callee);
         } else if let Some(summary) = self.summary(callee) {
@@ -203,8 +207,6 @@ impl<'a> Batch<'a> {
                 self.graph.flow(from, *to, why);
             }
         }
-        self.escape_from(site, entry.parameters as usize);
-        self.unknown_from(site, entry.results as usize);
     }
 
     fn bind_summary(&mut self, site: &CallSite, callee: u32, summary: &Summary) {
@@ -240,8 +242,6 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        self.escape_from(site, entry.parameters as usize);
-        self.unknown_from(site, entry.results as usize);
     }
 
     fn sink(&mut self, site: &CallSite, paths: &mut Paths, to: Sink) -> Option<Into> {

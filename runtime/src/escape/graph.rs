@@ -348,18 +348,19 @@ impl Graph {
         }
     }
 
-    /// Adds a use to a node. It is applied to what the node has been through already by the walk.
+    /// Adds a use to a node, and puts to it what the walk has been through already.
     pub(super) fn attach(&mut self, node: NodeId, usage: Use) {
         let entry = &mut self.nodes[node as usize];
         entry.uses.push(usage);
         for index in 0..entry.done {
-            self.late(node, usage, index);
+            let member = self.nodes[node as usize].members[index];
+            self.put(node, member, usage);
         }
     }
 
-    /// A use that came after the member: flows at once, the others by a second walk of the node.
-    fn late(&mut self, node: NodeId, usage: Use, index: usize) {
-        let member = self.nodes[node as usize].members[index];
+    /// Puts a member of a node to one of its uses; calls are for the batch, which knows them all
+    /// before the walk begins.
+    pub(super) fn put(&mut self, node: NodeId, member: Member, usage: Use) {
         match usage {
             Use::Flow { to, why } => self.insert(to, member.object, node, why),
             Use::Load { to, field, why } => self.read(member.object, field, to, why),
@@ -368,7 +369,7 @@ impl Graph {
                 self.flow(from, to, why);
             }
             Use::Inside => self.merge(member.object),
-            Use::Call(_) => unreachable!("calls are attached before the walk begins"),
+            Use::Call(_) => {}
         }
     }
 

@@ -140,6 +140,10 @@ impl Machine<'_> {
             return Ok(Vec::new());
         }
         let func = &self.program.functions[function];
+        // More arguments than there are parameters go where nobody knows.
+        for value in arguments.iter().skip(func.parameters).flatten() {
+            self.publish(*value)?;
+        }
         self.frames.push(Frame {
             variables: vec![None; func.names.len()],
             scopes: vec![Vec::new()],
@@ -170,7 +174,7 @@ impl Machine<'_> {
         self.frames.pop();
         self.check()?;
         self.flying.pop();
-        Ok(results)
+        Ok(results.into_iter().chain([self.spread_global()]).collect())
     }
 
     fn stmts(&mut self, function: usize, stmts: &[Stmt]) -> Run<Flow> {
