@@ -210,7 +210,6 @@ impl<'a> Batch<'a> {
     }
 
     fn bind_summary(&mut self, site: &CallSite, callee: u32, summary: &Summary) {
-        let entry = &self.program.functions[callee as usize];
         let mut paths = Paths {
             callee,
             nodes: Vec::new(),

@@ -24,15 +24,15 @@ fn sound(text: &str) {
 fn unknown_code_writes_into_what_escaped() {
     sound(
         "func main()
-        local x; local h; local t; local y; local k
+        local x; local h; local t; local y; local k; local u
         t = &x
         global = t
         h = new
         global = h
         ?(t, h)
         y = x.0
-        t = &k
-        *y = t",
+        u = &k
+        *y = u",
     );
 }
 
@@ -44,13 +44,13 @@ fn a_callee_points_into_the_middle() {
         q = &p->1
         return q
         func main() r
-        local x; local k; local t; local q; local w
+        local x; local k; local t; local q; local w; local v
         t = &x
         q = middle(t)
         w = &k
         q->0 = w
-        w = x.1
-        return w",
+        v = x.1
+        return v",
     );
 }
 
@@ -58,13 +58,13 @@ fn a_callee_points_into_the_middle() {
 fn a_pointer_into_the_middle() {
     sound(
         "func main() r
-        local x; local k; local t; local q; local w
+        local x; local k; local t; local q; local w; local v
         t = &x
         q = &t->1
         w = &k
         q->0 = w
-        w = x.1
-        return w",
+        v = x.1
+        return v",
     );
 }
 

@@ -17,7 +17,7 @@ fn shape(seed: u64) -> Shape {
     Shape {
         functions: 2 + seed as usize % 4,
         statements: 3 + seed as usize % 4,
-        anywhere: seed % 3 == 0,
+        anywhere: seed.is_multiple_of(3),
         nesting: 2,
     }
 }
