@@ -80,7 +80,11 @@ pub use summary::{Derefs, Sink, Source, Summary, Way};
 /// use runtime::escape::Options;
 ///
 /// // As Go does with `-smallframes`.
-/// let small = Options { implicit_bytes_max: 16 << 10, explicit_bytes_max: 64 << 10, ..Options::default() };
+/// let small = Options {
+///     implicit_bytes_max: 16 << 10,
+///     explicit_bytes_max: 64 << 10,
+///     ..Options::default()
+/// };
 /// assert!(small.implicit_bytes_max < Options::default().implicit_bytes_max);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! A program: functions by name, with what each does, or what is promised of it.
 //!
 //! A function is first **declared**, so that functions may call each other in any order, and then
-//! **defined** by a [`Body`], or **imported** with the [`Summary`] that an earlier run computed. One
-//! that is neither is unknown code: whatever is passed to it is taken to escape.
+//! **defined** by a [`Body`], or **imported** with the [`Summary`] that an earlier run computed.
+//! One that is neither is unknown code: whatever is passed to it is taken to escape.
 
 use super::body::Body;
 use super::flow::{Flow, Function, Place, PlaceKind, Position, Size};
