@@ -171,8 +171,28 @@ impl<'a> Body<'a> {
 
     /// A closure, whose record `to` gets.
     ///
+    /// ```
+    /// use runtime::escape::{Callee, Capture, Decision, Options, Program, Size};
+    ///
+    /// // func main() { x := 0; count := func() { x++ }; count() }
+    /// let mut program = Program::new();
+    /// let count = program.declare_closure("count", &[], &["x"], 0);
+    /// let main = program.declare("main", &[], 0);
+    /// program.define(count);
+    /// let mut body = program.define(main);
+    /// let x = body.local("x", Size::Bytes(8));
+    /// let f = body.local("count", Size::Bytes(8));
+    /// let closure = body.closure(f, count, &[Capture::Reference(x)]);
+    /// body.call(Callee::Value(f), &[], &[]);
+    ///
+    /// let report = program.analyze(&Options::default());
+    /// assert_eq!(report.decision(closure), Decision::Frame);
+    /// assert_eq!(report.decision(x.site()), Decision::Frame);
+    /// ```
+    ///
     /// # Panics
-    /// If `body` was declared with another number of captures.
+    /// If `body` was declared with another number of captures, or [`Var::NONE`] is captured by
+    /// reference.
     pub fn closure(&mut self, to: Var, body: Function, captures: &[Capture]) -> Site {
         let declared = &self.program.functions[body.0 as usize];
         assert!(
@@ -184,8 +204,13 @@ impl<'a> Body<'a> {
         );
         let name = format!("closure {}", declared.name);
         for capture in captures {
-            let (Capture::Value(var) | Capture::Reference(var)) = *capture;
-            self.slot(var, None);
+            let slot = match *capture {
+                Capture::Value(var) | Capture::Reference(var) => self.slot(var, None),
+            };
+            assert!(
+                slot.is_some() || matches!(capture, Capture::Value(_)),
+                "Var::NONE cannot be captured by reference"
+            );
         }
         let size = Size::Bytes(WORD_BYTES * (1 + captures.len() as u64));
         let site = self.place(&name, PlaceKind::Closure, size);

@@ -112,6 +112,34 @@ impl Program {
 
     /// Promises what a declared function does with its parameters, as [`Report::summary`] told.
     ///
+    /// ```
+    /// use runtime::escape::{Callee, Decision, Field, Options, Program, Sink, Size};
+    ///
+    /// // Where it is defined: func set(t, p) { t.field = p }
+    /// let mut library = Program::new();
+    /// let set = library.declare("set", &["t", "p"], 0);
+    /// let mut body = library.define(set);
+    /// let (t, p) = (body.parameter(0), body.parameter(1));
+    /// body.store(t, Field(0), p);
+    /// let report = library.analyze(&Options::default());
+    /// let summary = report.summary(set).unwrap().clone();
+    /// assert_eq!(summary.to_string(), "#1 -> *#0");
+    /// assert_eq!(summary.least(1, Sink::Memory { input: 0, derefs: 0 }), Some(0));
+    ///
+    /// // Where it is called: x := 0; var t; set(&t, &x)
+    /// let mut program = Program::new();
+    /// let set = program.declare("set", &["t", "p"], 0);
+    /// program.import(set, summary);
+    /// let main = program.declare("main", &[], 0);
+    /// let mut body = program.define(main);
+    /// let [x, t, to_x, to_t] = ["x", "t", "to x", "to t"].map(|name| {
+    ///     body.local(name, Size::Bytes(8))
+    /// });
+    /// body.address_of(to_x, x).address_of(to_t, t);
+    /// body.call(Callee::Static(set), &[to_t, to_x], &[]);
+    /// assert_eq!(program.analyze(&Options::default()).decision(x.site()), Decision::Frame);
+    /// ```
+    ///
     /// # Panics
     /// If it has been defined or imported before, or has other parameters or results than the
     /// summary.
