@@ -1,10 +1,10 @@
 //! Programs for what chance seldom does, each run many times on the machine.
 
-use super::machine;
+use super::machine::{self, RunFrom};
 use super::parse::parse;
 use runtime::escape::Options;
 
-/// Runs the last function of a text often, and expects no fault.
+/// Runs a text's `main` often, and expects no fault.
 fn sound(text: &str) {
     let lines: Vec<String> = text
         .lines()
@@ -13,8 +13,14 @@ fn sound(text: &str) {
     let program = parse(&lines.join("\n")).program;
     let lowered = program.lower();
     let report = lowered.program.analyze(&Options::default());
+    let main = program
+        .functions
+        .iter()
+        .position(|func| func.name == "main");
+    let from = RunFrom::Function(main.expect("a text has a `main`"));
+    let decide = |site| report.decision(site);
     for seed in 0..3_000 {
-        if let Err(fault) = machine::run(&program, &lowered, &report, seed) {
+        if let Err(fault) = machine::run_as(&program, &lowered, &decide, seed, from) {
             panic!("seed {seed}: {fault:?}");
         }
     }
