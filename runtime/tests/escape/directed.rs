@@ -140,14 +140,19 @@ fn unknown_code_calls_a_closure_with_what_it_knows() {
 #[test]
 fn a_callee_follows_many_pointers() {
     sound(
-        "func deep(p)
+        "func deep(p) r
         local t
         t = *****p
-        global = t
-        func main()
+        return t
+        func main() r
         local a; local b; local c; local d; local e; local f; local t
         e = &f; d = &e; c = &d; b = &c; a = &b; t = &a
-        deep(t)",
+        local u; local k; local v; local w
+        u = deep(t)
+        v = &k
+        *u = v
+        w = f
+        return w",
     );
 }
 
