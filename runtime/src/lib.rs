@@ -33,6 +33,9 @@ mod stats;
 mod stop_the_world;
 mod trace_line;
 
+// For compilers, whatever their heap.
+pub mod escape;
+
 // What is below.
 mod ports;
 pub mod raw;

@@ -7,7 +7,7 @@ use runtime::{
     Builder, Census, Collector, External, Gc, Heap, Mutator, NoGc, OnTheFly, Reason, Root, Runtime,
     StopTheWorld, Trace, pacer,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn quiet() -> Heap {
     Heap::builder().gc_off().build().unwrap()
@@ -290,24 +290,22 @@ fn external_bytes_count() {
     }
     let heap = Runtime::<StopTheWorld>::builder().build().unwrap();
     let mut mutator = heap.mutator();
-    for _ in 0..1_000 {
+    for number in 1..=1_000 {
         mutator.enter(|cx| {
             _ = cx.alloc(Buffer {
                 external: cx.external(1 << 20),
             })
         });
+        // What is dead is dropped behind the mutator, as fast as the machine lets it.
+        let begun = Instant::now();
+        while number % 50 == 0 && heap.stats().external_bytes > 100 << 20 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "never dropped");
+            fill(&mut mutator, 1_000, 0);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
-    let stats = heap.stats();
-    assert!(
-        stats.cycles >= 8,
-        "{} cycles for a GiB outside",
-        stats.cycles
-    );
-    assert!(
-        stats.external_bytes <= 256 << 20,
-        "{} bytes",
-        stats.external_bytes
-    );
+    let cycles = heap.stats().cycles;
+    assert!(cycles >= 8, "{cycles} cycles for a GiB outside");
     mutator.collect().unwrap();
     assert_eq!(heap.stats().external_bytes, 0);
 }

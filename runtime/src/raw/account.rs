@@ -29,6 +29,8 @@ pub(crate) struct Account {
     pub(crate) external_bytes: Arc<AtomicUsize>,
     /// `allocated_bytes` when the last cycle's marking was over.
     allocated_at_cycle: AtomicUsize,
+    /// `external_bytes` then: the survivors' and what is not dropped yet.
+    external_at_cycle: AtomicUsize,
     goal_bytes: AtomicUsize,
     trigger_bytes: AtomicUsize,
     assist_from_bytes: AtomicUsize,
@@ -88,6 +90,7 @@ impl Account {
             allocated_bytes: AtomicUsize::new(0),
             external_bytes: Arc::default(),
             allocated_at_cycle: AtomicUsize::new(0),
+            external_at_cycle: AtomicUsize::new(0),
             goal_bytes: AtomicUsize::new(usize::MAX),
             trigger_bytes: AtomicUsize::new(usize::MAX),
             assist_from_bytes: AtomicUsize::new(usize::MAX),
@@ -231,9 +234,11 @@ impl Account {
     /// Sweeping begins: from now on what is allocated is growth. No cycle is wanted until the
     /// survivors are counted.
     pub(crate) fn begin_sweep(&self) {
-        // Relaxed: figures.
+        // Relaxed, both: figures.
         self.allocated_at_cycle
             .store(self.allocated_bytes(), Ordering::Relaxed);
+        self.external_at_cycle
+            .store(self.external_bytes(), Ordering::Relaxed);
         for figure in [&self.trigger_bytes, &self.assist_from_bytes] {
             // Relaxed: an allocator that reads the old one triggers once too often.
             figure.store(usize::MAX, Ordering::Relaxed);
@@ -254,7 +259,10 @@ impl Account {
                 plan.assist_from_bytes(),
             )
         } else {
-            let survived_bytes = survived_bytes.saturating_add(self.external_bytes());
+            // Relaxed: a figure.
+            let at_cycle = self.external_at_cycle.load(Ordering::Relaxed);
+            let external_bytes = self.external_bytes().min(at_cycle);
+            let survived_bytes = survived_bytes.saturating_add(external_bytes);
             let goal = pace.goal_without_plan(survived_bytes, in_use_bytes);
             (goal, goal, usize::MAX)
         };
