@@ -156,9 +156,9 @@ impl<'s> Beside<'s> {
         };
         // SAFETY: marking is over, for all that mutators can reach; they find the gate at
         // clearing.
-        unsafe { core.clear_weak() };
-        core.handshake(Phase::Marking, || ());
-        self.mark_from(crew, &revived)?;
+        let clear = || unsafe { core.clear_weak() };
+        let handshake = || core.handshake(Phase::Marking, || ());
+        wave::revive(clear, handshake, || self.mark_from(crew, &revived))?;
         while self.resolve(crew)? {}
         core.finalizers.queue(core, revived);
         Ok(())

@@ -3,8 +3,9 @@
 
 use super::wave::{LEAF, NULL, Rig};
 use super::{bounded, model};
+use crate::raw::wave;
 use crate::raw::weak_gate::{Upgrade, WeakGate};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 use std::sync::Arc;
 
@@ -60,6 +61,42 @@ fn upgrade_and_keep() {
         rig.leave(&state);
         collector.join().unwrap();
         assert_eq!(taken, rig.is_marked(), "taken, or else dead");
+    });
+}
+
+/// The dead are marked once more, to be brought back, beside two upgrades: these get the leaf if it
+/// was found alive, and never because it is brought back.
+///
+/// Kills: `revive-without-handshake`, `revive-before-clearing`.
+#[test]
+fn upgrade_and_revive() {
+    bounded("upgrade_and_revive", || {
+        let rig = Rig::new(NULL, 9);
+        let state = rig.register();
+        let cell = Arc::new(AtomicUsize::new(LEAF));
+        let collector = thread::spawn({
+            let (rig, cell) = (rig.clone(), cell.clone());
+            move || {
+                rig.collect();
+                let found_alive = rig.is_marked();
+                if !found_alive {
+                    // Relaxed: as `WeakList::clear_targets`, which stores: the loads below write,
+                    // and a store could come before one of them in the place's order.
+                    let clear = || _ = cell.swap(NULL, Ordering::Relaxed);
+                    wave::revive(clear, || rig.handshake(), || rig.mark(LEAF));
+                }
+                found_alive
+            }
+        });
+        let taken = [(); 2].map(|()| {
+            rig.enter(&state);
+            // Relaxed: as `Weak::upgrade`. It sees the newest value; see `models`.
+            let taken = cell.fetch_add(0, Ordering::Relaxed) == LEAF && rig.upgrade(&state);
+            rig.leave(&state);
+            taken
+        });
+        let found_alive = collector.join().unwrap();
+        assert_eq!(taken, [found_alive; 2], "found alive: {found_alive}");
     });
 }
 

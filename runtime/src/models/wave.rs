@@ -73,7 +73,7 @@ impl Rig {
         }
     }
 
-    fn handshake(&self) {
+    pub(super) fn handshake(&self) {
         let ack = |log: &mut Log, from, to| self.acknowledge(log, from, to);
         self.world.handshake(Marking, || (), &ack, &mut |_, _| ());
     }
@@ -148,7 +148,7 @@ impl Rig {
         }
     }
 
-    fn mark(&self, object: usize) {
+    pub(super) fn mark(&self, object: usize) {
         if object == LEAF {
             // Relaxed: as a mark's bit.
             self.mark.store(true, Ordering::Relaxed);

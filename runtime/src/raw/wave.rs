@@ -1,4 +1,5 @@
-//! The end of marking: how a collector finds out that nothing is left to mark.
+//! The end of marking: how a collector finds out that nothing is left to mark, and how it marks the
+//! dead that have finalizers after that.
 //!
 //! Kept apart from the cycle that calls it, so that the order of its steps can be model-checked.
 //! The argument for the order is in [`crate::beside`] and in [`crate::raw::weak_gate`].
@@ -34,4 +35,20 @@ pub(crate) fn is_over(gate: &WeakGate, waves: u32, mut wave: impl FnMut() -> boo
         gate.open();
     }
     is_over
+}
+
+/// Marks the dead that are to be brought back, by `mark`, when marking is over and the gate is at
+/// clearing. `clear` clears what refers weakly to them.
+///
+/// To a mutator they stay dead. One that upgrades a weak reference has read its cell first and
+/// then judges by the target's mark: who read the cell before it was cleared must have judged
+/// before the mark is set. After the handshake all have: none is told of it in mid-upgrade.
+pub(crate) fn revive<R>(
+    clear: impl FnOnce(),
+    handshake: impl FnOnce(),
+    mark: impl FnOnce() -> R,
+) -> R {
+    clear();
+    handshake();
+    mark()
 }
