@@ -173,3 +173,26 @@ impl RootTable {
         }
     }
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    /// Kills: `handles-of-the-marked-logged`.
+    #[test]
+    fn what_is_marked_is_not_logged() {
+        let table = Arc::new(RootTable::default());
+        let kind = Kind {
+            id: 0,
+            noscan: true,
+        };
+        table.set_logging(true);
+        for object in 1..=4 {
+            drop(Handle::new(&table, Object(object), kind));
+        }
+        let log = table.take_log(|object| object.0 % 2 == 0);
+        let logged: Vec<usize> = log.iter().map(|(object, _)| object.0).collect();
+        assert_eq!(logged, [1, 3]);
+        assert!(table.take_log(|_| false).is_empty(), "taken, or marked");
+    }
+}
