@@ -4,14 +4,13 @@
 use crate::ports::sweep::SweepPort;
 use crate::raw::core::Core;
 use crate::sync::lock;
-use alloc_core::PAGE_BYTES;
 use gc_sweep::{Debt, Glue, Step};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
 /// All spans without drop glue are swept by the time this much has been allocated after a cycle,
 const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
-/// or this part of the heap, if that is more: the background thread has a processor of its own more
+/// or this part of what the heap held, if that is more: the background thread has a processor of its own more
 /// often than not, and is through long before, so that mutators sweep nothing.
 const SWEEP_RUNWAY_PART: u64 = 16;
 
@@ -27,7 +26,7 @@ impl Core {
         self.account.begin_sweep();
         self.world.take_wish();
         let spans = u64::from(self.heap.spans_end());
-        let runway_bytes = SWEEP_RUNWAY_BYTES.max(spans * PAGE_BYTES as u64 / SWEEP_RUNWAY_PART);
+        let runway_bytes = SWEEP_RUNWAY_BYTES.max(self.live_bytes() as u64 / SWEEP_RUNWAY_PART);
         *lock(&self.debt) = Some(Owed {
             debt: Debt::new(spans, runway_bytes),
             swept: 0,

@@ -14,7 +14,7 @@
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use mimalloc::MiMalloc;
 use peers::{Basis, Cost, Random, Report, cost, limits};
-use runtime::{Gc, GcCell, Heap, Mutator, Root};
+use runtime::{Gc, GcCell, Root, Runtime, StopTheWorld};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ const RECYCLED_BYTES: usize = 256 << 10;
 const WARM_UP_BYTES: usize = 3 << 30;
 /// As far as a heap has small pages.
 const SMALL_PAGES_BYTES: usize = 16 << 20;
+
+type Heap = Runtime<StopTheWorld>;
+type Mutator = runtime::Mutator<StopTheWorld>;
 
 /// Waits until the last cycle's sweep is over: it belongs to what is measured.
 fn settle(heap: &Heap) {
@@ -61,7 +64,7 @@ impl<const WORDS: usize> Steady<WORDS> {
     const OBJECTS: usize = STEADY_BYTES / size_of::<Block<WORDS>>();
 
     fn new() -> Result<Self, Failure> {
-        let heap = Heap::new()?;
+        let heap = Heap::builder().build()?;
         let mut mutator = heap.mutator();
         let live = STEADY_LIVE_BYTES / size_of::<Block<WORDS>>();
         let kept = mutator.enter(|cx| {
