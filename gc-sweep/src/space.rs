@@ -15,8 +15,8 @@ use crate::{Claims, Glue};
 ///
 /// # Safety
 ///
-/// The sweeper promises that a [`Claim`](crate::Claim) is handed out at most once a span and cycle, and that
-/// whoever learns that a span is swept sees all that its sweeping wrote. For that the
+/// The sweeper promises that a [`Claim`](crate::Claim) is handed out at most once a span and cycle,
+/// and that whoever learns that a span is swept sees all that its sweeping wrote. For that the
 /// implementer promises:
 ///
 /// - The three methods on the generation word act on one atomic 32-bit word a span, in the orders
@@ -55,10 +55,11 @@ pub unsafe trait SweepSpace: Sync {
     /// There is one claim, or, of spans without drop glue, up to 64, so that what is looked up once
     /// serves all of them. Each is taken from the iterator and ends in one of three ways:
     ///
-    /// - [`Claim::publish`](crate::Claim::publish): the span is swept and stays. Publish *before* the span is put where
-    ///   an allocator can find it, or the allocator finds a span that is still being swept.
-    /// - [`Claim::retire`](crate::Claim::retire): the span is empty and its memory goes back. Retire *before* the pages
-    ///   go back, or the word of the next span that is born there is overwritten.
+    /// - [`Claim::publish`](crate::Claim::publish): the span is swept and stays. Publish *before*
+    ///   the span is put where an allocator can find it, or the allocator finds a span that is still
+    ///   being swept.
+    /// - [`Claim::retire`](crate::Claim::retire): the span is empty and its memory goes back. Retire
+    ///   *before* the pages go back, or the word of the next span that is born there is overwritten.
     /// - It is dropped, by an early return or by unwinding: published. Claims that were not taken
     ///   by then come again in another call.
     ///

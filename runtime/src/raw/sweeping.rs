@@ -10,8 +10,8 @@ use gc_sweep::{Debt, Glue, Step};
 const SWEEP_STEP_SPANS: usize = 256;
 /// All spans without drop glue are swept by the time this much has been allocated after a cycle,
 const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
-/// or this part of what the heap held, if that is more: the background thread has a processor of its own more
-/// often than not, and is through long before, so that mutators sweep nothing.
+/// or this part of what the heap held, if that is more: the background thread has a processor of
+/// its own more often than not, and is through long before, so that mutators sweep nothing.
 const SWEEP_RUNWAY_PART: u64 = 16;
 
 /// A debt of sweeping.
