@@ -56,10 +56,11 @@ pub unsafe trait SweepSpace: Sync {
     /// serves all of them. Each is taken from the iterator and ends in one of three ways:
     ///
     /// - [`Claim::publish`](crate::Claim::publish): the span is swept and stays. Publish *before*
-    ///   the span is put where an allocator can find it, or the allocator finds a span that is still
-    ///   being swept.
-    /// - [`Claim::retire`](crate::Claim::retire): the span is empty and its memory goes back. Retire
-    ///   *before* the pages go back, or the word of the next span that is born there is overwritten.
+    ///   the span is put where an allocator can find it, or the allocator finds a span that is
+    ///   still being swept.
+    /// - [`Claim::retire`](crate::Claim::retire): the span is empty and its memory goes back.
+    ///   Retire *before* the pages go back, or the word of the next span that is born there is
+    ///   overwritten.
     /// - It is dropped, by an early return or by unwinding: published. Claims that were not taken
     ///   by then come again in another call.
     ///
