@@ -76,8 +76,8 @@ pub(crate) struct Core {
     /// The thread that runs them, once there were any.
     pub(super) cleaner: Mutex<Option<Background>>,
     pub(crate) assist: Assist,
-    /// The cycle that marks beside the mutators, or did so last; from 1.
-    pub(crate) marking: AtomicU64,
+    /// The cycle that arms or marks beside the mutators, or did so last; from 1.
+    pub(crate) cycle: AtomicU64,
     /// The generation that mutators allocate with, as of the last handshake.
     generation: AtomicU32,
     pub(crate) debug: Debug,
@@ -121,7 +121,7 @@ impl Core {
             cleanups: Arc::default(),
             cleaner: Mutex::default(),
             assist: Assist::default(),
-            marking: AtomicU64::new(0),
+            cycle: AtomicU64::new(0),
             generation: AtomicU32::new(sweeper.generation()),
             sweeper,
             debug: settings.debug,
@@ -207,6 +207,7 @@ impl Core {
         let mut next_line = Duration::ZERO;
         let mut late = |state: &State<Local>, wait: Duration| {
             self.counters.note_late(state.name(), wait);
+            self.logs.thin_out();
             if wait >= next_line {
                 crate::trace_line::late(state.name(), wait);
                 next_line = wait * 2;
@@ -227,8 +228,11 @@ impl Core {
 
     /// Logs an entry for a mutator.
     pub(crate) fn log(&self, local: &mut Local, entry: Entry) {
-        let entries_max = self.debug.log_entries.unwrap_or(LOG_ENTRIES);
-        if local.log.push(entry, entries_max) && !self.debug.delay_logs {
+        let entries_max = match self.debug.log_entries {
+            _ if self.debug.delay_logs => usize::MAX,
+            entries => entries.unwrap_or(LOG_ENTRIES),
+        };
+        if local.log.push(entry, entries_max) {
             self.logs.hand_over_early(&mut local.log);
         }
     }
