@@ -323,7 +323,6 @@ impl Drop for Beside<'_> {
             // SAFETY: nobody marks: this thread has done with it, and every mutator has given up
             // its black words. Nothing sweeps, for no sweep was begun.
             unsafe { core.heap.clear_marks() };
-            core.repace();
         }
         core.roots.set_logging(false);
         drop(core.logs.take());
