@@ -1,4 +1,4 @@
-//! `Locked`, and what it shares with [`crate::RwLocked`]: any data inside an object, behind a lock.
+//! `Locked`, and what it shares with `RwLocked`: any data inside an object, behind a lock.
 //!
 //! A guard borrows the closure's `Cx`, so none is used after its closure. While a collector marks
 //! beside the mutators, the first guard in a cycle that can write logs all references that the

@@ -1,4 +1,4 @@
-//! `RwLocked`: data inside an object that many read or one changes. All about its barrier is told in
+//! `RwLocked`: data inside an object that many read or one changes. Its barrier is told of in
 //! [`crate::locked`]; what is added is the readers' guard.
 
 use crate::collector::Collector;
