@@ -47,7 +47,7 @@ mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
 
-pub use alloc_core::{Census, FakeSource, Mmap, Occupancy, PageSource, ReserveError};
+pub use alloc_core::{Census, FakeSource, Mmap, Occupancy, PageSource, ReserveError, SourceCall};
 pub use beside::Beside;
 pub use cell::GcCell;
 pub use cleanup::Cleanup;

@@ -135,6 +135,11 @@ impl Account {
         self.goal_bytes.load(Ordering::Relaxed)
     }
 
+    /// By how much the heap may grow before it is at its goal.
+    pub(crate) fn room_bytes(&self) -> usize {
+        self.goal_bytes().saturating_sub(self.heap_bytes())
+    }
+
     /// Whether the heap has reached the size at which the next cycle begins.
     pub(crate) fn is_due(&self) -> bool {
         // Relaxed: a figure.

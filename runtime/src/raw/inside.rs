@@ -121,11 +121,16 @@ impl<'m, C: Collector> Inside<'m, C> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let core = &*self.shared.core;
+        let taken_bytes = class.map_or(bytes, |_| SPAN_BYTES);
         if C::BARRIER != Barrier::None {
             self.poll();
             if self.state.phase() == Phase::Marking {
-                core.assist(class.map_or(bytes, |_| SPAN_BYTES));
+                core.assist(taken_bytes);
             }
+        }
+        if C::BARRIER != Barrier::None && (self.phase().logs() || core.world.is_wanted()) {
+            // SAFETY: inside through this state; nothing below comes back here.
+            core.give_way(&mut *unsafe { self.state.local() }, taken_bytes);
         }
         if core.debug.collect_at_polls {
             self.shared.want_cycle();
