@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 /// Objects that a mutator marks at once, at the most: some 10 µs.
 const ASSIST_OBJECTS_MAX: usize = 256;
 /// What a mutator allocates before it lets others run, while a cycle is due or runs.
-const TURN_BYTES: usize = 64 << 10;
+const TURN_BYTES: usize = 1 << 20;
 
 /// What belongs to one mutator alone.
 pub(crate) struct Local {
