@@ -38,9 +38,15 @@ impl MarkModel {
     }
 
     /// The object has been claimed, or not.
+    ///
+    /// Asks first whether anything waits, which a processor foresees. A branch on the mark would
+    /// be one on a line that is still to come; in a random graph it is often guessed wrong, and
+    /// the misses behind it have to wait: marking took a third longer.
     #[inline(always)]
     fn claimed(&self, object: Object, won: bool) -> bool {
-        if won && let Some(waiting) = &self.waiting {
+        if let Some(waiting) = &self.waiting
+            && won
+        {
             waiting.note(object, |object| self.marks.test(self.granule(object)));
         }
         won
