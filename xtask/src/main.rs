@@ -13,6 +13,7 @@ mod cargo;
 mod ci;
 mod loom;
 mod mutants;
+mod size_classes;
 mod stress;
 mod tally;
 mod tasks;
@@ -55,6 +56,8 @@ enum Task {
     Mutants(mutants::Options),
     /// Stress the default collector for minutes, every debug mode in turn, in a release build
     Stress(stress::Options),
+    /// Compute the table of size classes from the heap's layout, and write it or check it
+    SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
     Doc,
     /// Build and test each library crate alone, and check what it depends on
@@ -90,6 +93,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
+        Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
         Task::Ci => ci::run(&workspace)?,
