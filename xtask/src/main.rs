@@ -11,6 +11,7 @@
 mod alone;
 mod cargo;
 mod ci;
+mod fuzz;
 mod loom;
 mod mutants;
 mod size_classes;
@@ -54,8 +55,10 @@ enum Task {
     Loom { crates: Vec<String> },
     /// Plant each listed fault and demand that its test fails
     Mutants(mutants::Options),
-    /// Stress the default collector for minutes, every debug mode in turn, in a release build
+    /// Stress the allocator by millions of operations and the collector for minutes
     Stress(stress::Options),
+    /// Mutate programs for the allocator's oracles, guided by coverage
+    Fuzz(fuzz::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
     SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
@@ -93,6 +96,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
+        Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
