@@ -36,6 +36,7 @@ fn alone(test: &str) {
 }
 
 /// Shows a run that the test owns as words.
+#[allow(clippy::mut_from_ref, reason = "the test owns the pages, not the heap")]
 fn words<S: PageSource>(heap: &PageHeap<S>, run: PageRun) -> &mut [u64] {
     let first = heap.address(run).cast::<u64>();
     // SAFETY: the tests look only at runs that they own, one at a time, on one thread. A page is
@@ -305,10 +306,8 @@ fn few_addresses() {
         rlim_max: most,
     };
     // SAFETY: a valid limit, which is copied.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-        0
-    );
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(done, 0, "any process may limit itself");
 
     let error = PageHeap::new(Mmap::new(), 1 << 40, 512 * MIB, |_| 0).map(|_| ());
     let error = error
