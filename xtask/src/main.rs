@@ -14,6 +14,7 @@ mod ci;
 mod fuzz;
 mod loom;
 mod mutants;
+mod sanitize;
 mod size_classes;
 mod stress;
 mod tally;
@@ -59,6 +60,8 @@ enum Task {
     Stress(stress::Options),
     /// Mutate programs for the allocator's oracles, guided by coverage
     Fuzz(fuzz::Options),
+    /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
+    Sanitize(sanitize::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
     SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
@@ -97,6 +100,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
+        Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
