@@ -33,13 +33,12 @@ fn live(mode: Mode, fails: &dyn Fn(&FakeSource)) -> Option<usize> {
     // Beyond 16 MiB, where pages are huge; then blocks come free, whole and in part.
     let layout = |bytes| Layout::from_size_align(bytes, 16).expect("a layout");
     let (large, short) = (layout(MIB), layout(40_000));
-    for _ in 0..24 {
+    for _ in 0..22 {
         oracle.alloc_by(&mut random, large);
         oracle.alloc_by(&mut random, short);
     }
     for reach in [Reach::Whole, Reach::Sparse, Reach::All] {
         (0..8).for_each(|_| oracle.free_largest());
-        oracle.look();
         heap.release(usize::MAX, reach);
         oracle.look();
     }
@@ -91,7 +90,7 @@ fn all_calls_of_a_kind_may_fail_from_some_on() {
     for mode in MODES {
         for (kind, calls) in KINDS.into_iter().zip(calls(mode)) {
             let mut failed = 0;
-            for n in (0..calls).step_by(2) {
+            for n in (0..calls).step_by(4) {
                 if let Some(failures) = live(mode, &|source| source.fail_from(kind, n)) {
                     failed += failures;
                 }
@@ -106,7 +105,7 @@ fn all_calls_of_a_kind_may_fail_from_some_on() {
 fn calls_may_fail_two_at_a_time() {
     for mode in MODES {
         let calls = calls(mode).into_iter().sum::<usize>();
-        for n in (0..calls).step_by(5) {
+        for n in (0..calls).step_by(9) {
             live(mode, &|source| {
                 source.fail_nth(n);
                 source.fail_nth(n + 1 + n % 5);
