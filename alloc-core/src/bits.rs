@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`Bits::claim`], [`Bits::set`], [`Bits::clear`] | anyone: a read-modify-write |
 //! | [`Bits::set_in_word`], [`Bits::clear_in_word`] | anyone, other bits: a read-modify-write |
-//! | [`Bits::claim_alone`], [`Bits::store_word`] | nobody: the caller owns the span, or marks alone |
+//! | [`Bits::claim_alone`], [`Bits::store_word`] | nobody: the caller marks alone, or owns the span (and blackens a word in which nobody else has objects) |
 //!
 //! Proof sketch for the claim: `fetch_or` of one bit returns the word before it, and all
 //! read-modify-writes of a word are totally ordered, so exactly one of any number of claimants

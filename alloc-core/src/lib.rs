@@ -3,6 +3,7 @@
 
 // Pages, from the operating system up.
 mod os;
+mod page_ahead;
 mod page_alloc;
 mod page_bits;
 mod page_error;

@@ -138,6 +138,11 @@ impl PageAlloc {
         self.release_below = Reaches::all_at(self.grown());
     }
 
+    /// The first page of those that are huge.
+    pub(crate) fn huge_from(&self) -> u32 {
+        self.huge_from
+    }
+
     /// The pages it has grown to.
     pub(crate) fn grown(&self) -> u32 {
         self.chunks.len() as u32 * CHUNK_PAGES

@@ -14,16 +14,18 @@
 //! | in use | 1, 0 | its owner | retained, by `free` |
 //! | retained | 0, 0 | nobody | in use or releasing, both under the lock |
 //! | releasing | 1, as it was | the source, for who releases | released; as it was, if refused |
+//! | backing | 1, 1 | the source, for who backs | retained; released, if refused |
 //!
 //! *No page is released while it is allocated.* A page becomes releasing only if it is free, and
 //! allocated only if it is free; both are decided and marked in one critical section, so whoever is
 //! first hides the page from the other. The end of a release frees the page in a second critical
 //! section, after the source has returned, so the next owner's lock acquires what the source did.
 //!
-//! *No run is missed.* A range that is exhausted except for pages on their way out is not
+//! *No run is missed.* A range that is exhausted except for pages on their way out or in is not
 //! exhausted: `alloc` waits for them, and is woken when they are put back.
 //!
-//! The other direction is in `page_release`.
+//! The other direction is in `page_release`; memory that comes before it is asked for, in
+//! `page_ahead`.
 //!
 //! Huge pages: a heap that stays below 16 MiB is left alone, so that it stays small. What it grows
 //! to beyond that is advised huge, step by step, and is released by whole huge pages from then on,
@@ -38,7 +40,7 @@ use crate::pages::{
     HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_BYTES, PAGE_SHIFT, PageCounts, PageRun, PageState, PageStats,
     Taken,
 };
-use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, lock, wait};
 
 /// The unit in which ranges are reserved and grow.
 const GROWTH_BYTES: usize = (PageAlloc::GROWTH_PAGES as usize) << PAGE_SHIFT;
@@ -53,12 +55,14 @@ const HUGE_FROM_PAGES: u32 = if cfg!(heapwright_loom) {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) pages: PageAlloc,
-    limit_bytes: usize,
+    pub(crate) limit_bytes: usize,
     pub(crate) releases: u64,
     pub(crate) releases_refused: u64,
     pub(crate) released_total_pages: u64,
     pub(crate) blocks_broken: u64,
     pub(crate) blocks_mended: u64,
+    /// The source has not refused to put memory behind free pages.
+    pub(crate) backs_ahead: bool,
 }
 
 /// A heap's reserved range and its free pages. All methods may be called from any thread.
@@ -84,8 +88,10 @@ pub struct PageHeap<S: PageSource> {
     heap_bytes: usize,
     metadata_bytes: usize,
     state: Mutex<State>,
-    /// Notified when pages that were on their way out are free again.
+    /// Notified when pages that were on their way out or in are free again.
     pub(crate) put_back: Condvar,
+    /// Few free pages have memory behind them. Written under the lock.
+    pub(crate) low: AtomicBool,
 }
 
 /// Reserves a range for a heap of `heap_bytes` and makes its metadata usable.
@@ -157,8 +163,10 @@ impl<S: PageSource> PageHeap<S> {
                             released_total_pages: 0,
                             blocks_broken: 0,
                             blocks_mended: 0,
+                            backs_ahead: true,
                         }),
                         put_back: Condvar::new(),
+                        low: AtomicBool::new(false),
                     });
                 }
                 Err(error) if bytes <= bytes_min => {
@@ -286,12 +294,14 @@ impl<S: PageSource> PageHeap<S> {
             }
             let units = units_max.min(u32::try_from(room_bytes / asked_bytes).unwrap_or(u32::MAX));
             if let Some(taken) = state.pages.alloc_units(pages, units) {
+                self.note_low(&state);
                 return Ok((taken, None));
             }
             if let Some(grown) = state.pages.grow(pages) {
                 let taken = state.pages.alloc_units(pages, units);
                 assert!(taken.is_some(), "no run of {pages} pages in {grown:?}");
                 if let Some(taken) = taken {
+                    self.note_low(&state);
                     return Ok((taken, Some(grown)));
                 }
             }
@@ -307,7 +317,7 @@ impl<S: PageSource> PageHeap<S> {
     }
 
     /// Asks for huge pages behind new pages that are beyond the small beginning.
-    fn advise_growth(&self, grown: PageRun) {
+    pub(crate) fn advise_growth(&self, grown: PageRun) {
         let start = grown.start.max(HUGE_FROM_PAGES);
         if start >= grown.end() {
             return;

@@ -91,7 +91,8 @@ pub struct PageCounts {
     pub retained: u32,
     /// Free pages whose memory is with the operating system.
     pub released: u32,
-    /// Pages that are being released right now. Each is counted as retained or released too.
+    /// Pages that are being released, or backed, right now. Each is counted as retained or released
+    /// too.
     pub releasing: u32,
 }
 

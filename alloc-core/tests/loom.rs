@@ -147,6 +147,16 @@ unsafe impl PageSource for ModelSource {
         self.0.advise(offset, true);
         Ok(())
     }
+
+    fn populate(&self, (): &(), offset: usize, bytes: usize) -> Result<(), SourceError> {
+        self.0
+            .inside
+            .fetch_add(1, loom::sync::atomic::Ordering::Relaxed);
+        self.0.each(offset, bytes, |truth| {
+            assert!(truth.resident && !truth.owned, "populated for nobody");
+        });
+        Ok(())
+    }
 }
 
 struct Model {
@@ -313,5 +323,23 @@ fn page_break_against_mend() {
             unsafe { *advice }
         });
         assert_eq!(model.heap.is_broken(block), is_small, "advised small pages");
+    });
+}
+
+/// One block that was never touched, and nothing else free. One thread puts memory behind it, the
+/// other takes a page of it: before, or after, or by waiting.
+///
+/// Kills `ahead-without-claim`, `ahead-wakes-nobody`.
+#[test]
+fn page_ahead_against_alloc() {
+    model("page_ahead_against_alloc", || {
+        let block = HEAP_PAGES + HEAP_PAGES / 2;
+        let model = Model::build(2 * HEAP_PAGES, block, HEAP_PAGES / 2, 0);
+        let other = Arc::clone(&model);
+        let ahead = loom::thread::spawn(move || other.heap.back_ahead());
+        let run = model.own(1);
+        ahead.join().expect("who backs does not panic");
+        model.disown(run);
+        model.check();
     });
 }

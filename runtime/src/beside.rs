@@ -79,13 +79,13 @@ impl<'s> Beside<'s> {
         // Of a cycle before: one who gave up when that had ended.
         core.logs.take_given_up();
         core.roots.set_logging(true);
-        core.handshake(Phase::Arming, || ());
-        core.handshake(Phase::Armed, || ());
         let mut number = 0;
-        core.handshake(Phase::Marking, || {
+        core.handshake(Phase::Arming, || {
             // Relaxed: published by the handshake.
-            number = core.marking.fetch_add(1, Ordering::Relaxed) + 1;
+            number = core.cycle.fetch_add(1, Ordering::Relaxed) + 1;
         });
+        core.handshake(Phase::Armed, || ());
+        core.handshake(Phase::Marking, || ());
         Self {
             core,
             cycle,
@@ -326,7 +326,6 @@ impl Drop for Beside<'_> {
             // SAFETY: nobody marks: this thread has done with it, and every mutator has given up
             // its black words. Nothing sweeps, for no sweep was begun.
             unsafe { core.heap.clear_marks() };
-            core.repace();
         }
         core.roots.set_logging(false);
         drop(core.logs.take());

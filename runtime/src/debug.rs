@@ -45,6 +45,7 @@ mod tests {
     use crate::raw::log::LOG_ENTRIES;
     use crate::raw::{info, kind_of, object_at};
     use crate::repr::Plain;
+    use gc_mark::Object;
 
     /// After how many entries a log is handed over, if it is before 5,000.
     fn handed_over_after(debug: Debug) -> Option<usize> {
@@ -52,13 +53,13 @@ mod tests {
         let heap = builder.build().unwrap();
         let mutator = heap.mutator();
         let core = &*mutator.shared.core;
-        // Never followed: no cycle runs.
-        let object = object_at(core.heap.base());
-        let entry = (object, kind_of(info::<Plain<u64>>()));
+        let kind = kind_of(info::<Plain<u64>>());
         // SAFETY: nobody is inside and no handshake runs; the loan is the only one.
         let mut local = unsafe { mutator.state.local() };
-        let after = (1..5_000).find(|_| {
-            core.log(&mut local, entry);
+        let after = (1..5_000).find(|&n| {
+            // Never followed: no cycle runs.
+            let object = Object(object_at(core.heap.base()).0 + 16 * n);
+            core.log(&mut local, (object, kind));
             !core.logs.take().is_empty()
         });
         local.log.clear();

@@ -17,6 +17,7 @@ mod local;
 mod locked;
 mod repr;
 mod root;
+mod rw_locked;
 mod weak;
 mod weak_map;
 
@@ -46,7 +47,7 @@ mod directed;
 #[cfg(all(test, heapwright_loom))]
 mod models;
 
-pub use alloc_core::{Census, FakeSource, Mmap, Occupancy, PageSource, ReserveError};
+pub use alloc_core::{Census, FakeSource, Mmap, Occupancy, PageSource, ReserveError, SourceCall};
 pub use beside::Beside;
 pub use cell::GcCell;
 pub use cleanup::Cleanup;
@@ -62,10 +63,11 @@ pub use gc::Gc;
 pub use gc_mark::{Kind, Object, Rebrand, Trace, Visitor};
 pub use heap::{Builder, Heap, Mutator, Runtime};
 pub use local::{LocalBuilder, LocalCell, LocalCx, LocalHeap, LocalRefCell, LocalRoot};
-pub use locked::{Locked, LockedGuard, ReadGuard, RwLocked, WriteGuard};
+pub use locked::{Locked, LockedGuard};
 pub use on_the_fly::OnTheFly;
 pub use repr::Managed;
 pub use root::Root;
+pub use rw_locked::{ReadGuard, RwLocked, WriteGuard};
 pub use stats::{CycleStats, Late, Reason, Stats};
 pub use stop_the_world::StopTheWorld;
 pub use weak::Weak;

@@ -1,11 +1,12 @@
-//! `Locked` and `RwLocked`: any data inside an object, behind a lock.
+//! `Locked`, and what it shares with `RwLocked`: any data inside an object, behind a lock.
 //!
 //! A guard borrows the closure's `Cx`, so none is used after its closure. While a collector marks
 //! beside the mutators, the first guard in a cycle that can write logs all references that the
 //! data holds before it hands out `&mut`: what any of its writes may hide is in the log then. So
 //! one test a guard takes the place of a barrier a store, and the data may be anything: a `Vec`,
-//! a `HashMap`. How the marker reads the data without waiting is said in
-//! [`crate::raw::stamp_lock`].
+//! a `HashMap`. While a cycle arms, each guard also logs what it has added: it remembers what the
+//! data held and compares. How the marker reads the data without waiting, and what the lock's
+//! stamp says, is told in [`crate::raw::stamp_lock`].
 //!
 //! `trace` is a safe method and may be called by anyone at any time: whoever is no marker takes
 //! the lock. (A writer that logs comes to the locks inside of what it has locked, and passes those
@@ -14,8 +15,9 @@
 use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::raw::inside::LogSink;
+use crate::raw::log::Entry;
 use crate::raw::phase::Phase;
-use crate::raw::stamp_lock::{KEEP, StampLock, UNLOGGED};
+use crate::raw::stamp_lock::{KEEP, StampLock, UNLOGGED, stamp_of_cycle};
 use crate::raw::task::{self, STOPPED, Task};
 use crate::sync::UnsafeCell;
 use gc_mark::{Rebrand, SizedUnder, Trace, Visitor};
@@ -25,7 +27,7 @@ use std::ops::{Deref, DerefMut};
 /// Where a writer's mutator is in a cycle.
 pub(crate) struct Moment<'a> {
     pub(crate) phase: Phase,
-    /// The cycle, if the phase is that of marking.
+    /// The cycle that arms or marks.
     pub(crate) cycle: u64,
     pub(crate) sink: &'a dyn LogSink,
 }
@@ -35,7 +37,7 @@ impl<'a> Moment<'a> {
         let inside = cx.inside();
         Self {
             phase: inside.phase(),
-            cycle: inside.marking(),
+            cycle: inside.cycle(),
             sink: inside,
         }
     }
@@ -45,7 +47,7 @@ impl<'a> Moment<'a> {
 #[derive(Default)]
 pub(crate) struct Data<T> {
     pub(crate) lock: StampLock,
-    data: UnsafeCell<T>,
+    pub(crate) data: UnsafeCell<T>,
 }
 
 impl<T> Data<T> {
@@ -68,7 +70,7 @@ impl<T> Data<T> {
 impl<T: Trace> Data<T> {
     /// Takes the lock for a writer by `take`, which is told the stamp.
     #[inline]
-    fn write_in<'a, C: Collector>(
+    pub(crate) fn write_in<'a, C: Collector>(
         &'a self,
         cx: &'a Cx<'_, C>,
         take: impl FnOnce(&StampLock, u64) -> Option<u64>,
@@ -76,7 +78,7 @@ impl<T: Trace> Data<T> {
         if T::NEEDS_TRACE && cx.inside().phase().logs() {
             return self.write(Moment::of(cx), |stamp| take(&self.lock, stamp));
         }
-        take(&self.lock, KEEP)?;
+        take(&self.lock, UNLOGGED)?;
         Some(Writer {
             data: self,
             end: End::Plain,
@@ -91,28 +93,29 @@ impl<T: Trace> Data<T> {
         now: Moment<'a>,
         take: impl FnOnce(u64) -> Option<u64>,
     ) -> Option<Writer<'a, T>> {
-        let stamp = match now.phase {
-            Phase::Idle => KEEP,
-            Phase::Arming | Phase::Armed => UNLOGGED,
-            Phase::Marking => now.cycle,
-        };
+        let stamp = stamp_of_cycle(now.phase, now.cycle);
         let before = take(stamp)?;
         let mut writer = Writer {
             data: self,
             end: End::Unlogged(before, now.sink),
         };
-        if now.phase.logs_new() || now.phase == Phase::Marking && before != stamp {
-            writer.log(now.sink);
+        let is_logged = before == stamp;
+        let mut had = Vec::new();
+        if now.phase.logs_new() || !is_logged {
+            had = writer.references();
+        }
+        if now.phase.logs() && !is_logged {
+            now.sink.log_all(&had);
         }
         writer.end = if now.phase.logs_new() {
-            End::LogAgain(now.sink)
+            End::LogNew(had, now.sink)
         } else {
             End::Plain
         };
         Some(writer)
     }
 
-    fn trace<V: Visitor>(&self, visitor: &mut V) {
+    pub(crate) fn trace<V: Visitor>(&self, visitor: &mut V) {
         if T::NEEDS_TRACE {
             self.trace_during(task::current(), visitor);
         }
@@ -126,11 +129,14 @@ impl<T: Trace> Data<T> {
                 // writes the data; not even if a guard was leaked and the lock is still taken.
                 unsafe { self.get() }.trace(visitor);
             }
-            Task::Marking { cycle } => self.lock.trace(cycle, || {
-                // SAFETY: as a reader, or behind a leaked guard (`StampLock::trace`).
-                unsafe { self.get() }.trace(visitor);
-            }),
-            Task::Logging if !self.lock.try_lock_shared() => {
+            Task::Marking { cycle } => {
+                let stamp = stamp_of_cycle(Phase::Marking, cycle);
+                self.lock.trace(stamp, || {
+                    // SAFETY: as a reader, or behind a leaked guard (`StampLock::trace`).
+                    unsafe { self.get() }.trace(visitor);
+                });
+            }
+            Task::Logging if !self.lock.try_lock_shared(KEEP) => {
                 // SAFETY: this data is part of other data, of which a writer has the lock: who
                 // reaches it goes through that lock, so the guard that is in the way was leaked,
                 // and nobody writes.
@@ -143,7 +149,7 @@ impl<T: Trace> Data<T> {
             }
             Task::None | Task::DropGlue => {
                 assert!(
-                    self.lock.try_lock_shared(),
+                    self.lock.try_lock_shared(KEEP),
                     "a `Locked` was traced by hand while its lock is held"
                 );
                 let _reader = Reader { data: self };
@@ -167,34 +173,39 @@ enum End<'a> {
     /// The data is not logged yet: the lock goes back to this stamp, and the cycle is told that a
     /// marker may have passed the data by, trusting the other.
     Unlogged(u64, &'a dyn LogSink),
-    /// In phases of arming: the data is logged once more.
-    LogAgain(&'a dyn LogSink),
+    /// In phases of arming: what the data holds besides these is logged.
+    LogNew(Vec<Entry>, &'a dyn LogSink),
 }
 
 impl<T: Trace> Writer<'_, T> {
-    fn log(&self, sink: &dyn LogSink) {
+    /// What the data holds.
+    fn references(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         // SAFETY: the writer holds the lock.
         let data = unsafe { self.data.get() };
         task::during(Task::Logging, || data.trace(&mut Collecting(&mut entries)));
-        sink.log_all(entries);
+        entries
     }
 
+    /// Ends the guard: logs what the data holds now and did not hold in the same place.
     #[cold]
     #[inline(never)]
-    fn log_again(&self, sink: &dyn LogSink) {
+    fn log_new(&self, had: &[Entry], sink: &dyn LogSink) {
         /// Ends the guard, even if `trace` panics: then what was written is not known.
         struct Ending<'a>(&'a StampLock, Option<&'a dyn LogSink>);
         impl Drop for Ending<'_> {
             fn drop(&mut self) {
-                if let Some(sink) = self.1 {
-                    sink.give_up();
+                match self.1 {
+                    Some(sink) => {
+                        sink.give_up();
+                        self.0.unlock_unlogged(UNLOGGED);
+                    }
+                    None => self.0.unlock(),
                 }
-                self.0.unlock();
             }
         }
         let mut ending = Ending(&self.data.lock, Some(sink));
-        self.log(sink);
+        sink.log_all(new_part(had, &self.references()));
         ending.1 = None;
     }
 }
@@ -208,13 +219,23 @@ impl<T: Trace> Drop for Writer<'_, T> {
                 sink.give_up();
                 self.data.lock.unlock_unlogged(stamp);
             }
-            End::LogAgain(sink) => self.log_again(sink),
+            End::LogNew(ref had, sink) => self.log_new(had, sink),
         }
     }
 }
 
+/// `has` without what it begins and ends with as `had` did: of a list that has grown, what was
+/// added.
+fn new_part<'a>(had: &[Entry], has: &'a [Entry]) -> &'a [Entry] {
+    let same = had.iter().zip(has).take_while(|(a, b)| a == b).count();
+    let (had, has) = (&had[same..], &has[same..]);
+    let pairs = had.iter().rev().zip(has.iter().rev());
+    let same = pairs.take_while(|(a, b)| a == b).count();
+    &has[..has.len() - same]
+}
+
 /// Gathers references.
-struct Collecting<'a>(&'a mut Vec<crate::raw::log::Entry>);
+struct Collecting<'a>(&'a mut Vec<Entry>);
 
 impl Visitor for Collecting<'_> {
     fn visit(&mut self, object: gc_mark::Object, kind: gc_mark::Kind) {
@@ -223,8 +244,8 @@ impl Visitor for Collecting<'_> {
 }
 
 /// The right to read.
-struct Reader<'a, T> {
-    data: &'a Data<T>,
+pub(crate) struct Reader<'a, T> {
+    pub(crate) data: &'a Data<T>,
 }
 
 impl<T> Drop for Reader<'_, T> {
@@ -258,7 +279,8 @@ impl<T: Trace> Locked<T> {
     /// context: another heap's would log to the wrong heap.
     ///
     /// A thread that asks twice waits for itself. The first guard in a cycle, while a collector
-    /// marks, takes time in proportion to the references in the data.
+    /// marks, takes time in proportion to the references in the data; so does each in the closures
+    /// in which a cycle begins.
     #[inline]
     pub fn lock<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> LockedGuard<'a, T>
     where
@@ -328,137 +350,4 @@ unsafe impl<T: Trace> Trace for Locked<T> {
 // SAFETY: the data's brand is replaced and nothing else.
 unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for Locked<T> {
     type With<'to> = Locked<T::With<'to>>;
-}
-
-/// Data that many mutators read, or one changes, under a lock.
-///
-/// Reading costs no barrier in any phase.
-#[derive(Default)]
-pub struct RwLocked<T> {
-    inner: Data<T>,
-}
-
-// SAFETY: the data is reached under the lock.
-unsafe impl<T: Send> Send for RwLocked<T> {}
-// SAFETY: as above; readers share the data.
-unsafe impl<T: Send + Sync> Sync for RwLocked<T> {}
-
-impl<T> RwLocked<T> {
-    /// `data`, not locked.
-    pub fn new(data: T) -> Self {
-        Self {
-            inner: Data::new(data),
-        }
-    }
-
-    /// Waits until nobody writes. The guard cannot leave the closure.
-    pub fn read<'a, C: Collector>(&'a self, _cx: &'a Cx<'_, C>) -> ReadGuard<'a, T> {
-        self.inner.lock.lock_shared();
-        ReadGuard {
-            reader: Reader { data: &self.inner },
-        }
-    }
-
-    /// The right to read, if nobody writes.
-    pub fn try_read<'a, C: Collector>(&'a self, _cx: &'a Cx<'_, C>) -> Option<ReadGuard<'a, T>> {
-        self.inner.lock.try_lock_shared().then(|| ReadGuard {
-            reader: Reader { data: &self.inner },
-        })
-    }
-}
-
-impl<T: Trace> RwLocked<T> {
-    /// Waits until nobody reads or writes. The guard cannot leave the closure.
-    ///
-    /// As [`Locked::lock`] otherwise.
-    pub fn write<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> WriteGuard<'a, T>
-    where
-        T: Rebrand<With<'gc> = T>,
-    {
-        self.write_branded(cx)
-    }
-
-    /// As [`Self::write`], of data whose brand is known to be that of `cx`.
-    pub(crate) fn write_branded<'a, C: Collector>(
-        &'a self,
-        cx: &'a Cx<'_, C>,
-    ) -> WriteGuard<'a, T> {
-        match self
-            .inner
-            .write_in(cx, |lock, stamp| Some(lock.lock(stamp)))
-        {
-            Some(writer) => WriteGuard { writer },
-            None => unreachable!("a lock that was waited for"),
-        }
-    }
-
-    /// The right to write, if nobody reads or writes.
-    pub fn try_write<'a, 'gc, C: Collector>(
-        &'a self,
-        cx: &'a Cx<'gc, C>,
-    ) -> Option<WriteGuard<'a, T>>
-    where
-        T: Rebrand<With<'gc> = T>,
-    {
-        let writer = self.inner.write_in(cx, StampLock::try_lock)?;
-        Some(WriteGuard { writer })
-    }
-}
-
-impl<T> fmt::Debug for RwLocked<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RwLocked").finish_non_exhaustive()
-    }
-}
-
-/// The right to read the data; ends with the guard.
-pub struct ReadGuard<'a, T> {
-    reader: Reader<'a, T>,
-}
-
-impl<T> Deref for ReadGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: locked while the guard lives.
-        unsafe { self.reader.data.get() }
-    }
-}
-
-/// The right to write the data; ends with the guard.
-pub struct WriteGuard<'a, T: Trace> {
-    writer: Writer<'a, T>,
-}
-
-impl<T: Trace> Deref for WriteGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: locked while the guard lives.
-        unsafe { self.writer.data.get() }
-    }
-}
-
-impl<T: Trace> DerefMut for WriteGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: locked, by this guard alone, which is borrowed for as long.
-        unsafe { &mut *self.writer.data.data.get() }
-    }
-}
-
-// SAFETY: as for `Locked`.
-unsafe impl<T: Trace> Trace for RwLocked<T> {
-    const NEEDS_TRACE: bool = T::NEEDS_TRACE;
-
-    /// # Panics
-    ///
-    /// If it is called by hand, outside of a cycle, while somebody writes.
-    fn trace<V: Visitor>(&self, visitor: &mut V) {
-        self.inner.trace(visitor);
-    }
-}
-
-// SAFETY: the data's brand is replaced and nothing else.
-unsafe impl<T: for<'to> SizedUnder<'to>> Rebrand for RwLocked<T> {
-    type With<'to> = RwLocked<T::With<'to>>;
 }

@@ -67,6 +67,14 @@ pub(crate) fn load_visible_ptr(word: &AtomicPtr<u8>) -> *mut u8 {
     }
 }
 
+/// Gives the processor to another thread that waits for it, if there is one.
+pub(crate) fn yield_now() {
+    #[cfg(heapwright_loom)]
+    loom::thread::yield_now();
+    #[cfg(not(heapwright_loom))]
+    std::thread::yield_now();
+}
+
 /// Lets others run: the `round`-th time in a row, from a pause of the processor to a short sleep.
 pub(crate) fn relax(round: u32) {
     #[cfg(heapwright_loom)]
@@ -77,7 +85,7 @@ pub(crate) fn relax(round: u32) {
     #[cfg(not(heapwright_loom))]
     match round {
         0..64 => std::hint::spin_loop(),
-        64..128 => std::thread::yield_now(),
+        64..128 => yield_now(),
         _ => std::thread::sleep(std::time::Duration::from_micros(50)),
     }
 }

@@ -4,9 +4,9 @@ use crate::collector::Collector;
 use crate::cx::Cx;
 use crate::ephemeron::Ephemeron;
 use crate::gc::Gc;
-use crate::locked::RwLocked;
 use crate::raw::ephemerons::ByAddress;
 use crate::repr::Managed;
+use crate::rw_locked::RwLocked;
 use gc_mark::{Rebrand, Trace, Visitor};
 use std::fmt;
 

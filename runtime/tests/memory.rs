@@ -1,8 +1,8 @@
 //! What can be seen from outside of the process: memory that goes back, and the line a cycle.
 //!
-//! Mutant: `trace-line-unwritten` is killed here.
+//! Mutants: `trace-line-unwritten` and `ahead-never-asked` are killed here.
 
-use runtime::{Builder, FakeSource, Gc, Heap, Mutator, OnTheFly, Root};
+use runtime::{Builder, FakeSource, Gc, Heap, Mutator, OnTheFly, Root, SourceCall};
 use std::process::Command;
 
 fn quiet() -> Heap {
@@ -20,6 +20,20 @@ fn fill(mutator: &mut Mutator, count: u64, kept: u64) -> Vec<Root<[u64; 6]>> {
             .map(|object| cx.root(*object))
             .collect()
     })
+}
+
+/// A heap that grows beyond its small beginning gets memory behind its pages before it takes them.
+#[test]
+fn pages_have_memory_before_they_are_taken() {
+    let source = FakeSource::new();
+    let builder = Heap::builder().gc_off().reserve_bytes(1 << 30);
+    let heap = builder.page_source(source.clone()).build().unwrap();
+    let mut mutator = heap.mutator();
+    while source.calls(SourceCall::Populate) < 3 {
+        let stats = heap.stats();
+        assert!(stats.heap_bytes < 1 << 29, "nobody asked for it: {stats:?}");
+        fill(&mut mutator, 10_000, 0);
+    }
 }
 
 /// What a collection frees goes back to the system when it is asked to, and all of it.

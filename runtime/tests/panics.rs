@@ -1,8 +1,8 @@
 //! Panics of the program's own code, wherever the heap calls it: in a `trace`, in drop glue, in a
 //! closure, in an iterator. Each is contained where it happens, and the heap works on.
 //!
-//! Mutants: `keep-marks-after-panic`, `drop-panic-uncounted`, `unfinished-without-length` and
-//! `filling-forgets` are killed here.
+//! Mutants: `keep-marks-after-panic`, `drop-panic-uncounted`, `unfinished-without-length`,
+//! `filling-forgets` and `failed-cycle-tried-again-at-once` are killed here.
 
 mod common;
 
@@ -131,9 +131,19 @@ fn a_trace_panics_at_the_goal() {
     let mut mutator = heap.mutator();
     let (drops, angry) = (Drops::default(), Arc::new(AtomicBool::new(true)));
     let root = chain(&mut mutator, &drops, &angry);
-    while heap.stats().trace_panics < 2 {
-        mutator.enter(|cx| (0..100).for_each(|n| _ = cx.alloc([n; 64])));
-    }
+    let mut fail = |panics| {
+        while heap.stats().trace_panics < panics {
+            mutator.enter(|cx| (0..100).for_each(|n| _ = cx.alloc([n; 64])));
+        }
+        heap.stats().live_bytes as f64
+    };
+    let first = fail(1);
+    let growth = fail(12) / first;
+
+    assert!(
+        growth > 6.0,
+        "each failure waits for growth: {growth} in twelve"
+    );
     assert_eq!((heap.stats().cycles, drops.dropped().len()), (0, 0));
     angry.store(false, Ordering::Relaxed);
     while heap.stats().cycles < 2 {

@@ -311,4 +311,22 @@ unsafe impl PageSource for FakeSource {
         );
         self.state().record(SourceCall::AdviseSmall, range)
     }
+
+    fn populate(
+        &self,
+        region: &FakeRegion,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), SourceError> {
+        let range = offset..offset + bytes;
+        assert!(range.end <= region.bytes, "populated outside of the region");
+        let mut state = self.state();
+        state.record(SourceCall::Populate, range.clone())?;
+        let committed = &state.committed[pages_of(&range)];
+        assert!(
+            committed.iter().all(|page| *page),
+            "populated, not committed"
+        );
+        Ok(())
+    }
 }

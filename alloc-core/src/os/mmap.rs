@@ -183,6 +183,20 @@ unsafe impl PageSource for Mmap {
             .map_err(|error| failed(SourceCall::AdviseSmall, bytes, &error))
     }
 
+    #[cfg(target_os = "linux")]
+    fn populate(
+        &self,
+        region: &MmapRegion,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), SourceError> {
+        let at = region.offset_in_map(offset, bytes);
+        region
+            .map
+            .advise_range(memmap2::Advice::PopulateWrite, at, bytes)
+            .map_err(|error| failed(SourceCall::Populate, bytes, &error))
+    }
+
     fn release_granule_bytes(&self) -> usize {
         RELEASE_GRANULE_BYTES
     }

@@ -39,7 +39,7 @@ use crate::pages::PAGE_BYTES;
 /// - The first `commit` of a range, and the first after a `release`, makes it read as zero. A
 ///   `commit` of a range that is committed keeps its content.
 /// - After `release` returned `Err` the range is as it was, content included.
-/// - `advise_huge` and `advise_small` change no content.
+/// - `advise_huge`, `advise_small` and `populate` change no content.
 ///
 /// [`HUGE_PAGE_BYTES`]: crate::HUGE_PAGE_BYTES
 pub unsafe trait PageSource: Send + Sync + 'static {
@@ -97,6 +97,23 @@ pub unsafe trait PageSource: Send + Sync + 'static {
         bytes: usize,
     ) -> Result<(), SourceError>;
 
+    /// Puts memory behind a committed range now, so that no first touch has to wait for it. A
+    /// hint, which changes no content; a source whose commit does that already has nothing to do,
+    /// which is what is provided.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot. The heap does not ask again.
+    fn populate(
+        &self,
+        region: &Self::Region,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<(), SourceError> {
+        let _ = (region, offset, bytes);
+        Ok(())
+    }
+
     /// Asks for small pages behind a range of whole huge pages that was advised huge, because it is
     /// about to be released in pieces. A hint, which ends with the next
     /// [`advise_huge`](PageSource::advise_huge) for the range.
@@ -141,6 +158,8 @@ pub enum SourceCall {
     AdviseHuge,
     /// [`PageSource::advise_small`]
     AdviseSmall,
+    /// [`PageSource::populate`]
+    Populate,
 }
 
 impl fmt::Display for SourceCall {
@@ -151,6 +170,7 @@ impl fmt::Display for SourceCall {
             SourceCall::Release => "release",
             SourceCall::AdviseHuge => "advise huge pages for",
             SourceCall::AdviseSmall => "advise small pages for",
+            SourceCall::Populate => "put memory behind",
         })
     }
 }

@@ -4,6 +4,7 @@
 use super::brakes::{Laggard, wait_until_asked};
 use super::{Leaf, heap, leaf};
 use crate::raw::phase::Phase;
+use crate::raw::stamp_lock::UNLOGGED;
 use crate::{Cx, Gc, GcCell, Locked, Mutator, Root, RwLocked, Trace, Weak};
 use std::time::Duration;
 
@@ -192,6 +193,34 @@ fn take_away_between(behind: Phase, look: Take, take: Take, put: Put) -> Option<
             put(cx, &into.get(cx), leaf);
         });
     })
+}
+
+/// One who is idle still takes away what one who arms has noted: that all is logged.
+///
+/// Kills: `idle-guard-keeps-the-stamp`, `idle-reader-keeps-the-stamp`.
+#[test]
+fn who_does_not_log_takes_the_stamp() {
+    type Act = for<'gc> fn(&Cx<'gc>, &Places<'gc>);
+    const ACTS: [Act; 3] = [
+        |cx, places| drop(places.shelf.write(cx)),
+        |cx, places| drop(places.shelf.read(cx)),
+        |cx, places| drop(places.shelf.try_read(cx)),
+    ];
+    for act in ACTS {
+        surely(|| {
+            let act = |mutator: &mut Mutator, places: PlacesRoot, laggard: &mut Laggard| {
+                let stamp = |mutator: &mut Mutator| {
+                    mutator.enter(|cx| places.get(cx).shelf.stamp().expect("a free lock"))
+                };
+                mutator.enter(|cx| places.get(cx).shelf.write(cx).push(leaf(cx)));
+                assert_ne!(stamp(mutator), UNLOGGED);
+                let theirs = places.clone();
+                laggard.run(move |cx| act(cx, &theirs.get(cx)));
+                assert_eq!(stamp(mutator), UNLOGGED);
+            };
+            in_two_phases(Phase::Idle, places, act)
+        });
+    }
 }
 
 /// A root that is dropped after its target went into a black object, before roots are scanned:

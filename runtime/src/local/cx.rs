@@ -75,7 +75,7 @@ impl<'gc> LocalCx<'gc> {
     /// The number of the cycle that marks.
     pub(crate) fn marking(&self) -> u64 {
         // Relaxed: written by this thread.
-        self.core().marking.load(Ordering::Relaxed)
+        self.core().cycle.load(Ordering::Relaxed)
     }
 
     /// Tells the cycle that marks of an object to which a reference was overwritten, or found.

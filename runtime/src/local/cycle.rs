@@ -216,7 +216,7 @@ impl Incremental {
         core.roots.set_logging(true);
         core.handshake(Phase::Marking, || {
             // Relaxed: this thread alone reads it.
-            core.marking.fetch_add(1, Ordering::Relaxed);
+            core.cycle.fetch_add(1, Ordering::Relaxed);
         });
         let bytes = heap_bytes(core);
         let objects = (core.live_bytes() as f64 / self.object_bytes) as usize;

@@ -5,7 +5,7 @@ use crate::locked::{Data, Moment, Writer};
 use crate::raw::inside::LogSink;
 use crate::raw::log::Entry;
 use crate::raw::phase::Phase;
-use crate::raw::stamp_lock::KEEP;
+use crate::raw::stamp_lock::{KEEP, UNLOGGED};
 use crate::raw::task::Task;
 use gc_mark::{Kind, Object, Trace, Visitor};
 use loom::cell::UnsafeCell;
@@ -88,8 +88,8 @@ struct Sink {
 }
 
 impl LogSink for Sink {
-    fn log_all(&self, entries: Vec<Entry>) {
-        let objects = entries.into_iter().map(|(object, _)| object.0);
+    fn log_all(&self, entries: &[Entry]) {
+        let objects = entries.iter().map(|(object, _)| object.0);
         self.logged.lock().unwrap().extend(objects);
     }
 
@@ -163,7 +163,7 @@ impl Place {
 
     /// A reader of the data.
     fn read(&self) -> Vec<usize> {
-        self.data.lock.lock_shared();
+        self.data.lock.lock_shared(KEEP);
         let objects = self.refs().read();
         self.data.lock.unlock_shared(KEEP);
         objects
@@ -219,8 +219,8 @@ fn two_writers() {
 fn readers_and_a_writer() {
     model("readers_and_a_writer", || {
         let place = Place::new(&[1], false);
-        place.data.lock.lock_shared();
-        place.data.lock.lock_shared();
+        place.data.lock.lock_shared(KEEP);
+        place.data.lock.lock_shared(KEEP);
         let writer = thread::spawn({
             let place = place.clone();
             move || place.write(Phase::Idle, |objects| objects.push(2))
@@ -261,7 +261,7 @@ fn a_writer_that_cannot_log() {
 /// One mutator marks already and writes, one is armed and forgets its guard: the marker finds what
 /// the second has added, without the lock, and nobody else does.
 ///
-/// Kills: `armed-keeps-the-stamp`.
+/// Kills: `armed-keeps-the-stamp`, `marking-begins-with-the-stamp-of-arming`.
 #[test]
 fn a_forgotten_guard() {
     model("a_forgotten_guard", || {
@@ -312,5 +312,54 @@ fn removed_by_one_who_is_armed() {
             held.iter().all(|object| found.contains(object)),
             "{found:?}"
         );
+    });
+}
+
+/// Data to which writers of a cycle that arms add one by one is logged whole once, and then what
+/// they add; unless one who does not log comes in between, by writing or by reading (and then by
+/// a lock inside of the data).
+///
+/// Kills: `armed-logs-all-again`.
+#[test]
+fn what_armed_writers_log() {
+    model("what_armed_writers_log", || {
+        let place = Place::new(&[1, 2], false);
+        let add = |phase, object| place.write(phase, |objects| objects.push(object));
+        add(Phase::Arming, 3);
+        add(Phase::Armed, 4);
+        assert_eq!(place.logged(), [1, 2, 3, 4]);
+        add(Phase::Idle, 5);
+        add(Phase::Armed, 6);
+        assert_eq!(place.logged()[4..], [1, 2, 3, 4, 5, 6]);
+        place.data.lock.lock_shared(UNLOGGED);
+        place.data.lock.unlock_shared(KEEP);
+        add(Phase::Armed, 7);
+        assert_eq!(place.logged()[10..], [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(
+            place.traced().len(),
+            7,
+            "what was logged while arming is traced as well"
+        );
+    });
+}
+
+/// One mutator is idle still and adds to the data, another arms already and takes that out again:
+/// it is logged, whoever comes first.
+///
+/// Kills: `idle-writer-keeps-the-stamp`.
+#[test]
+fn added_by_one_who_is_idle() {
+    model("added_by_one_who_is_idle", || {
+        let place = Place::new(&[1], false);
+        place.write(Phase::Arming, |objects| objects.push(2));
+        let idle = thread::spawn({
+            let place = place.clone();
+            move || place.write(Phase::Idle, |objects| objects.push(3))
+        });
+        let mut taken = None;
+        place.write(Phase::Arming, |objects| taken = objects.pop());
+        idle.join().unwrap();
+        let taken = taken.unwrap();
+        assert!(place.logged().contains(&taken), "{taken} is lost");
     });
 }

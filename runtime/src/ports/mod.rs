@@ -2,6 +2,7 @@
 //!
 //! Here the promises are made that let `gc-mark`, `gc-sweep` and `scavenger` do without `unsafe`.
 
+pub(crate) mod ahead;
 pub(crate) mod mark;
 pub(crate) mod refill;
 pub(crate) mod scavenge;

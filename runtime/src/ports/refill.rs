@@ -93,6 +93,7 @@ mod tests {
             generation: core.sweeper.generation(),
             weaks: Vec::new(),
             ephemerons: Vec::new(),
+            taken_bytes: 0,
         }
     }
 

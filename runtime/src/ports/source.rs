@@ -21,6 +21,7 @@ trait Erased: Send + Sync {
     unsafe fn release(&self, region: &Region, at: usize, len: usize) -> Result<(), SourceError>;
     fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError>;
     fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError>;
+    fn populate(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError>;
     fn release_granule_bytes(&self) -> usize;
 }
 
@@ -55,6 +56,10 @@ impl<S: PageSource> Erased for S {
 
     fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
         PageSource::advise_small(self, own::<S>(region), at, bytes)
+    }
+
+    fn populate(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
+        PageSource::populate(self, own::<S>(region), at, bytes)
     }
 
     fn release_granule_bytes(&self) -> usize {
@@ -96,6 +101,10 @@ unsafe impl PageSource for AnySource {
 
     fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError> {
         self.0.advise_huge(region, offset, bytes)
+    }
+
+    fn populate(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
+        self.0.populate(region, at, bytes)
     }
 
     fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `live_bytes`, `allocated_bytes` | allocation's slow path, sweeping | anyone |
 //! | `external_bytes` | [`External`](crate::External) | anyone |
-//! | `allocated_at_cycle` | the collector when sweeping begins | [`Account::repace`] |
+//! | `allocated_at_cycle` | the collector when sweeping begins, or a cycle has freed nothing | [`Account::repace`] |
 //! | `goal_bytes`, `trigger_bytes`, `assist_from_bytes` | [`Account::repace`] | slow paths |
 //! | `pace` | the collector, the user, mutators that assist | under its lock |
 //!
@@ -135,6 +135,11 @@ impl Account {
         self.goal_bytes.load(Ordering::Relaxed)
     }
 
+    /// By how much the heap may grow before it is at its goal.
+    pub(crate) fn room_bytes(&self) -> usize {
+        self.goal_bytes().saturating_sub(self.heap_bytes())
+    }
+
     /// Whether the heap has reached the size at which the next cycle begins.
     pub(crate) fn is_due(&self) -> bool {
         // Relaxed: a figure.
@@ -234,15 +239,20 @@ impl Account {
     /// Sweeping begins: from now on what is allocated is growth. No cycle is wanted until the
     /// survivors are counted.
     pub(crate) fn begin_sweep(&self) {
+        self.take_all_for_survivors();
+        for figure in [&self.trigger_bytes, &self.assist_from_bytes] {
+            // Relaxed: an allocator that reads the old one triggers once too often.
+            figure.store(usize::MAX, Ordering::Relaxed);
+        }
+    }
+
+    /// What is allocated from now on is growth.
+    pub(crate) fn take_all_for_survivors(&self) {
         // Relaxed, both: figures.
         self.allocated_at_cycle
             .store(self.allocated_bytes(), Ordering::Relaxed);
         self.external_at_cycle
             .store(self.external_bytes(), Ordering::Relaxed);
-        for figure in [&self.trigger_bytes, &self.assist_from_bytes] {
-            // Relaxed: an allocator that reads the old one triggers once too often.
-            figure.store(usize::MAX, Ordering::Relaxed);
-        }
     }
 
     /// Sets the trigger by what survived the last cycle, as far as it is swept. What was allocated

@@ -114,7 +114,9 @@ mod tests {
                     }
                 });
             }
-            for round in 0..2_000 {
+            // Helpers may be late.
+            let rounds = (0..).take_while(|n| *n < 2_000 || helped.load(Ordering::Relaxed) == 0);
+            for round in rounds {
                 // In this frame, and gone with it.
                 let current = AtomicUsize::new(round);
                 let work = |objects: usize| {
@@ -126,6 +128,5 @@ mod tests {
             }
             over.store(true, Ordering::Relaxed);
         });
-        assert!(helped.load(Ordering::Relaxed) > 0, "nobody ever helped");
     }
 }

@@ -121,11 +121,16 @@ impl<'m, C: Collector> Inside<'m, C> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let core = &*self.shared.core;
+        let taken_bytes = class.map_or(bytes, |_| SPAN_BYTES);
         if C::BARRIER != Barrier::None {
             self.poll();
             if self.state.phase() == Phase::Marking {
-                core.assist(class.map_or(bytes, |_| SPAN_BYTES));
+                core.assist(taken_bytes);
             }
+        }
+        if C::BARRIER != Barrier::None && (self.phase().logs() || core.world.is_wanted()) {
+            // SAFETY: inside through this state; nothing below comes back here.
+            core.give_way(&mut *unsafe { self.state.local() }, taken_bytes);
         }
         if core.debug.collect_at_polls {
             self.shared.want_cycle();
@@ -194,10 +199,10 @@ impl<'m, C: Collector> Inside<'m, C> {
         self.state.phase()
     }
 
-    /// The number of the cycle that marks.
-    pub(crate) fn marking(&self) -> u64 {
+    /// The number of the cycle that arms or marks.
+    pub(crate) fn cycle(&self) -> u64 {
         // Relaxed: announced before the handshake that this mutator has acknowledged.
-        self.shared.core.marking.load(Ordering::Relaxed)
+        self.shared.core.cycle.load(Ordering::Relaxed)
     }
 
     /// Whether a weak reference's target may be taken, which it then keeps alive.
@@ -286,18 +291,18 @@ impl<'m, C: Collector> Inside<'m, C> {
 /// Where a guard logs what its data holds: an [`Inside`], whatever its collector.
 pub(crate) trait LogSink {
     /// Logs these, in any phase of marking.
-    fn log_all(&self, entries: Vec<Entry>);
+    fn log_all(&self, entries: &[Entry]);
 
     /// Something was written that could not be logged: this cycle must free nothing.
     fn give_up(&self);
 }
 
 impl<C: Collector> LogSink for Inside<'_, C> {
-    fn log_all(&self, entries: Vec<Entry>) {
+    fn log_all(&self, entries: &[Entry]) {
         let core = &*self.shared.core;
         // SAFETY: inside through this state; nothing below comes back here.
         let mut local = unsafe { self.state.local() };
-        for entry in entries {
+        for &entry in entries {
             if !core.is_marked(entry.0) {
                 core.log(&mut local, entry);
             }

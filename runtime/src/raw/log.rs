@@ -7,6 +7,11 @@
 //! from its first entry until the mutator's next acknowledgement, even if its entries have gone
 //! ahead; and the common place counts what is handed over between acknowledgements, by those who
 //! leave as well.
+//!
+//! While a cycle arms nothing is marked, so nothing tells an entry that was logged already, and a
+//! closure may store in the same places for as long as it likes. So a log that is full forgets
+//! what it holds twice before it is handed over, and the collector does the same to all that was
+//! handed over, while it waits for such a closure to end.
 
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 use gc_mark::{Kind, Object, Roots, Visitor};
@@ -16,6 +21,9 @@ pub(crate) type Entry = (Object, Kind);
 
 /// Entries after which a log is handed over.
 pub(crate) const LOG_ENTRIES: usize = 1024;
+
+/// Chunks from which on it pays to look for what was handed over twice: a mebibyte.
+const THIN_CHUNKS_MIN: usize = 64;
 
 /// One mutator's log.
 #[derive(Debug, Default)]
@@ -29,7 +37,11 @@ impl Log {
     pub(crate) fn push(&mut self, entry: Entry, entries_max: usize) -> bool {
         self.entries.push(entry);
         self.dirty = true;
-        self.entries.len() >= entries_max
+        if self.entries.len() < entries_max {
+            return false;
+        }
+        forget_twins(&mut self.entries);
+        self.entries.len() > entries_max / 2
     }
 
     /// Forgets everything: the marking that it was for is over.
@@ -39,10 +51,18 @@ impl Log {
     }
 }
 
+/// Takes an object's second entry and every further one away.
+fn forget_twins(entries: &mut Vec<Entry>) {
+    entries.sort_unstable_by_key(|(object, _)| *object);
+    entries.dedup_by_key(|(object, _)| *object);
+}
+
 /// Where logs are handed over.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
     chunks: Mutex<Vec<Vec<Entry>>>,
+    /// Chunks that [`Logs::thin_out`] has left; the collector's alone.
+    thinned: AtomicUsize,
     /// Chunks handed over outside of handshakes.
     early: AtomicUsize,
     /// A mutator that acknowledged had logged something.
@@ -96,7 +116,32 @@ impl Logs {
 
     /// All that was handed over.
     pub(crate) fn take(&self) -> LoggedRoots {
+        // Relaxed: the collector's alone.
+        self.thinned.store(0, Ordering::Relaxed);
         LoggedRoots(std::mem::take(&mut *lock(&self.chunks)))
+    }
+
+    /// Forgets what was handed over twice, if that may be half of it. Asked by the collector, which
+    /// so takes part in no wave meanwhile.
+    ///
+    /// O(n log n) of all that was handed over, and O(log n) an entry.
+    pub(crate) fn thin_out(&self) {
+        // Relaxed, here and below: this thread's alone.
+        let handed_over_min = 2 * self.thinned.load(Ordering::Relaxed) + THIN_CHUNKS_MIN;
+        let chunks = {
+            let mut chunks = lock(&self.chunks);
+            if chunks.len() < handed_over_min {
+                return;
+            }
+            std::mem::take(&mut *chunks)
+        };
+        let mut entries = chunks.concat();
+        drop(chunks);
+        forget_twins(&mut entries);
+        let thinned = entries.chunks(LOG_ENTRIES).map(<[Entry]>::to_vec);
+        // Relaxed: see above.
+        self.thinned.store(thinned.len(), Ordering::Relaxed);
+        lock(&self.chunks).extend(thinned);
     }
 
     /// A wave begins: what it must not see change. `None` if something waits to be marked.
@@ -147,6 +192,48 @@ unsafe impl Roots for LoggedRoots {
 #[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
+
+    fn entry(n: usize) -> Entry {
+        let (id, noscan) = (0, false);
+        (Object(n), Kind { id, noscan })
+    }
+
+    /// Logs `places` objects in turn, `times` each, and lets the collector look now and then; the
+    /// most entries that there were at once, and the objects logged.
+    fn logged(places: usize, times: usize) -> (usize, Vec<usize>) {
+        let (logs, mut log) = (Logs::default(), Log::default());
+        let handed_over = || lock(&logs.chunks).iter().map(Vec::len).sum::<usize>();
+        let mut most = 0;
+        for n in 0..places * times {
+            if log.push(entry(n % places), LOG_ENTRIES) {
+                logs.hand_over_early(&mut log);
+                most = most.max(handed_over());
+                if n % 3 == 0 {
+                    logs.thin_out();
+                }
+            }
+        }
+        logs.hand_over(&mut log);
+        let mut objects: Vec<_> = logs.take().0.concat().iter().map(|e| e.0.0).collect();
+        objects.sort_unstable();
+        objects.dedup();
+        (most, objects)
+    }
+
+    /// Kills: `full-log-keeps-twins`.
+    #[test]
+    fn few_places_fill_no_log() {
+        let (most, objects) = logged(500, 1000);
+        assert_eq!((most, objects), (0, (0..500).collect()));
+    }
+
+    /// Kills: `thinning-keeps-twins`, `thinning-forgets`.
+    #[test]
+    fn what_is_handed_over_stays_within_a_few_times_what_differs() {
+        let (most, objects) = logged(20_000, 20);
+        assert!(most < 150_000, "{most} entries for 20,000 objects");
+        assert!(objects.into_iter().eq(0..20_000));
+    }
 
     #[test]
     fn who_gives_up_spoils_the_wave() {

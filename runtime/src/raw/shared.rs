@@ -178,11 +178,8 @@ impl<C: Collector> Engine<C> {
             core.world.take_wish();
             return false;
         }
-        let (result, took) = timed(|| self.run(Reason::Goal));
-        if result.is_err() {
-            // Counted in `Stats`; trying again at once would fail again.
-            core.repace();
-        }
+        // A failure is counted in `Stats`.
+        let (_, took) = timed(|| self.run(Reason::Goal));
         if C::BARRIER == Barrier::None {
             core.counters.note_wait(took);
         }
@@ -194,8 +191,16 @@ impl<C: Collector> Engine<C> {
         if !C::COLLECTS {
             return Ok(CycleStats::default());
         }
+        let before = self.core.sweeper.generation();
         let mut session = Session::new(&self.core, why);
-        self.collector.collect(&mut session)?;
+        let collected = self.collector.collect(&mut session);
+        if self.core.sweeper.generation() == before {
+            // Nothing is freed, and trying again at once would be as vain: the next cycle waits
+            // until the heap has grown as if all of it had survived.
+            self.core.account.take_all_for_survivors();
+            self.core.repace();
+        }
+        collected?;
         Ok(session.cycle)
     }
 

@@ -8,17 +8,17 @@
 //! | 0 | a writer holds the lock |
 //! | 1 | somebody sleeps until it is free |
 //! | 2 to 17 | readers that hold it |
-//! | 18 to 63 | stamp: the last cycle in whose marking phase the data was logged, or traced |
+//! | 18 to 63 | stamp: the last cycle in which the data was logged or traced, and in which phase |
 //!
 //! # Why every reference that the data held when marking began is found
 //!
-//! A writer in the marking phase of cycle c stamps the lock with c in the same compare-exchange
-//! with which it takes it, and if the stamp was another, logs all that the data holds before it
-//! changes anything. What a marker does when it comes to the data:
+//! A writer in the marking phase of cycle c stamps the lock with *c marking* in the same
+//! compare-exchange with which it takes it, and if the stamp was another, logs all that the data
+//! holds before it changes anything. What a marker does when it comes to the data:
 //!
 //! | it finds | then | because |
 //! |---|---|---|
-//! | stamp c | nothing | the data has been logged or traced, or the holder is about to log it |
+//! | stamp *c marking* | nothing | the data has been logged or traced, or the holder is about to log it |
 //! | no writer | it reads as a reader, and stamps c when it leaves | |
 //! | a writer, another stamp | it reads without the lock | see below |
 //!
@@ -27,10 +27,17 @@
 //! it). So the guard was leaked (`mem::forget`): nobody can write through it any more, and what
 //! it wrote was released at that edge.
 //!
-//! While arming, a writer logs what the data holds when it takes the lock and again when it
-//! releases it, and takes the stamp away: others do not log yet; and one who marks already may
-//! have logged the data before this writer changes it.
+//! # While a cycle arms
+//!
+//! A writer must have logged all that the data holds when it takes the lock, and all when it
+//! releases it: others do not log yet. The stamp *c arming* says that what the data holds while
+//! nobody writes was logged in this cycle, by whomever. Who finds it logs what it adds and no
+//! more; or a list of n, to which n closures' worth of guards add one each, would fill the log
+//! with n² entries. Who does not log takes the stamp away: a writer, and a reader as well, who may
+//! come to locks inside of the data. So does one who marks already, and logs half; and one who
+//! arms takes away *c marking*, because it changes the data after that was logged.
 
+use crate::raw::phase::Phase;
 use crate::sync::{AtomicU64, Ordering, load_visible, park, unpark_all};
 
 const WRITER: u64 = 1;
@@ -47,6 +54,15 @@ const SPINS: u32 = if cfg!(heapwright_loom) { 0 } else { 40 };
 pub(crate) const KEEP: u64 = u64::MAX;
 /// The stamp of data that was logged in no cycle.
 pub(crate) const UNLOGGED: u64 = 0;
+
+/// The stamp of data that a mutator in this phase has logged, or that a marker has traced.
+pub(crate) fn stamp_of_cycle(phase: Phase, cycle: u64) -> u64 {
+    match phase {
+        Phase::Idle => UNLOGGED,
+        Phase::Arming | Phase::Armed => 2 * cycle,
+        Phase::Marking => 2 * cycle + 1,
+    }
+}
 
 /// A lock for one writer or many readers.
 #[derive(Debug, Default)]
@@ -76,8 +92,7 @@ fn reading(word: u64) -> u64 {
 }
 
 impl StampLock {
-    /// Waits for the lock, to write; returns the stamp that it had. `stamp`: the cycle whose
-    /// marking phase the caller is in, [`UNLOGGED`] while a cycle arms, else [`KEEP`].
+    /// Waits for the lock, to write; returns the stamp that it had. `stamp`: [`stamp_of_cycle`].
     #[inline]
     pub(crate) fn lock(&self, stamp: u64) -> u64 {
         // Relaxed: the exchange decides.
@@ -130,19 +145,20 @@ impl StampLock {
         self.release(|word| stamped(word & !WRITER & ((1 << STAMP_SHIFT) - 1), stamp));
     }
 
-    /// Waits for the lock, to read.
+    /// Waits for the lock, to read. `stamp`: [`KEEP`], or [`UNLOGGED`] for one who does not log.
     ///
     /// # Panics
     ///
     /// If there are 65,280 readers. So many that are alive would be a wonder; but guards can be
     /// forgotten, and a count that wraps would let a writer in beside readers.
-    pub(crate) fn lock_shared(&self) {
-        self.acquire(WRITER, reading);
+    pub(crate) fn lock_shared(&self, stamp: u64) {
+        self.acquire(WRITER, |word| stamped(reading(word), stamp));
     }
 
     /// The same, if there is no writer.
-    pub(crate) fn try_lock_shared(&self) -> bool {
-        self.try_acquire(WRITER, reading).is_some()
+    pub(crate) fn try_lock_shared(&self, stamp: u64) -> bool {
+        let taken = |word| stamped(reading(word), stamp);
+        self.try_acquire(WRITER, taken).is_some()
     }
 
     /// Gives up reading.
@@ -150,8 +166,9 @@ impl StampLock {
         self.release(|word| stamped(word - READER_ONE, stamp));
     }
 
-    /// How a marker of cycle `cycle` gets at the data: see the table at the head of this file.
-    pub(crate) fn trace(&self, cycle: u64, trace: impl FnOnce()) {
+    /// How a marker gets at the data: see the table at the head of this file. `stamp`: that of the
+    /// marking phase.
+    pub(crate) fn trace(&self, stamp: u64, trace: impl FnOnce()) {
         struct Reading<'a>(&'a StampLock, u64);
         impl Drop for Reading<'_> {
             fn drop(&mut self) {
@@ -161,7 +178,7 @@ impl StampLock {
         loop {
             // Acquire: pairs with the Release in `release`, and a leaked guard's closure's edge.
             let word = load_visible(&self.word);
-            if stamp_of(word) == cycle {
+            if stamp_of(word) == stamp {
                 return;
             }
             if word & WRITER != 0 {
@@ -172,7 +189,7 @@ impl StampLock {
                 // Stamped only when the trace has come to its end.
                 let mut reading = Reading(self, KEEP);
                 trace();
-                reading.1 = cycle;
+                reading.1 = stamp;
                 return;
             }
         }
@@ -288,7 +305,7 @@ mod tests {
         };
         let read = || {
             for _ in 0..20_000 {
-                guarded.0.lock_shared();
+                guarded.0.lock_shared(KEEP);
                 // SAFETY: a reader.
                 let pair = unsafe { &*guarded.pair() };
                 assert_eq!(pair[0], pair[1]);
@@ -348,10 +365,10 @@ mod tests {
     #[test]
     fn forgotten_readers_let_no_writer_in() {
         let lock = StampLock::default();
-        (0..READERS_MAX / READER_ONE).for_each(|_| lock.lock_shared());
-        let one_more = std::panic::AssertUnwindSafe(|| lock.lock_shared());
+        (0..READERS_MAX / READER_ONE).for_each(|_| lock.lock_shared(KEEP));
+        let one_more = std::panic::AssertUnwindSafe(|| lock.lock_shared(KEEP));
         assert!(std::panic::catch_unwind(one_more).is_err());
-        let one_more = std::panic::AssertUnwindSafe(|| lock.try_lock_shared());
+        let one_more = std::panic::AssertUnwindSafe(|| lock.try_lock_shared(KEEP));
         assert!(std::panic::catch_unwind(one_more).is_err());
         assert_eq!(lock.try_lock(KEEP), None);
         let mut traced = false;

@@ -24,7 +24,6 @@ impl Core {
     /// No cycle is wanted until the next [`Self::repace`], and each allocated byte owes sweeping.
     pub(crate) fn begin_growth(&self) {
         self.account.begin_sweep();
-        self.world.take_wish();
         let spans = u64::from(self.heap.spans_end());
         let runway_bytes = SWEEP_RUNWAY_BYTES.max(self.live_bytes() as u64 / SWEEP_RUNWAY_PART);
         *lock(&self.debt) = Some(Owed {

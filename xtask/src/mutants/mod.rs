@@ -39,9 +39,9 @@ const LIMIT_MIN: Duration = Duration::from_secs(20);
 pub(crate) struct Options {
     /// Packages whose mutants to run; all by default
     crates: Vec<String>,
-    /// Run this mutant alone
+    /// Run this mutant alone, or these if given several times
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// List the mutants and run none
     #[arg(long)]
     list: bool,
@@ -57,7 +57,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             crates: Vec::new(),
-            only: None,
+            only: Vec::new(),
             list: false,
             write: false,
             timeout: 120,
@@ -104,21 +104,20 @@ fn choose(all: Vec<Mutant>, options: &Options) -> Result<Vec<Mutant>> {
     }
     let wanted = |mutant: &Mutant| {
         (options.crates.is_empty() || options.crates.contains(&mutant.package))
-            && options
-                .only
-                .as_ref()
-                .is_none_or(|name| *name == mutant.name)
+            && (options.only.is_empty() || options.only.contains(&mutant.name))
     };
     let chosen: Vec<_> = all.into_iter().filter(wanted).collect();
-    ensure!(
-        !chosen.is_empty(),
-        "no mutant is called {}; `cargo xtask mutants --list` names all",
-        options.only.as_deref().unwrap_or_default()
-    );
+    for name in &options.only {
+        ensure!(
+            chosen.iter().any(|mutant| &mutant.name == name),
+            "no mutant is called {name}; `cargo xtask mutants --list` names all"
+        );
+    }
     Ok(chosen)
 }
 
-/// Examines the mutants of both kinds side by side: one has its processor while the other builds.
+/// Examines the mutants of both kinds side by side, each in a folder of its own: a test that waits
+/// leaves its processor to the other kind.
 fn try_all<'a>(
     workspace: &Workspace,
     mutants: &'a [Mutant],
@@ -279,7 +278,7 @@ mod tests {
             }),
             ["two"]
         );
-        let only = Some("one".to_owned());
+        let only = vec!["one".to_owned()];
         assert_eq!(
             names(Options {
                 only,
@@ -291,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_an_error() {
-        let only = Some("three".to_owned());
+        let only = vec!["one".to_owned(), "three".to_owned()];
         assert!(
             choose(
                 two(),

@@ -117,7 +117,7 @@ impl Trial<'_> {
             with_loom(command);
         }
         let target = tree::folder(self.workspace, exam.kind).join("target");
-        // Nobody looks at these binaries with a debugger, and linking is half of a mutant's time.
+        // Nobody looks at these binaries with a debugger: no time for what it would read.
         command
             .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_DEV_DEBUG", "0")

@@ -1,0 +1,116 @@
+//! Memory that is put behind free pages before anybody asks for them.
+//!
+//! Mutants: those of `xtask/mutants/alloc-core-ahead.toml` that name this file.
+
+use alloc_core::{FakeSource, HUGE_PAGE_BYTES, HUGE_PAGES, PageHeap, PageRun, Reach, SourceCall};
+
+/// Pages of a heap's small beginning.
+const SMALL_PAGES: u32 = 8 * HUGE_PAGES;
+
+/// A heap of 64 MiB whose small beginning and one page more are in use.
+fn grown() -> (FakeSource, PageHeap<FakeSource>, PageRun) {
+    let source = FakeSource::new();
+    let heap = PageHeap::new(source.clone(), 64 << 20, 64 << 20, |_| 0).unwrap();
+    heap.alloc(SMALL_PAGES).unwrap();
+    assert!(
+        !heap.is_low() && !heap.back_ahead(),
+        "a small heap is left alone"
+    );
+    let page = heap.alloc(1).unwrap();
+    (source, heap, page)
+}
+
+/// The blocks that were populated, counted from the first huge one.
+fn populated(source: &FakeSource) -> Vec<usize> {
+    let ranges = source.ranges(SourceCall::Populate);
+    let block = |range: &std::ops::Range<usize>| {
+        assert_eq!(range.len(), HUGE_PAGE_BYTES);
+        assert!(range.start.is_multiple_of(HUGE_PAGE_BYTES), "{range:?}");
+        range.start / HUGE_PAGE_BYTES - 8
+    };
+    ranges.iter().map(block).collect()
+}
+
+fn back_all(heap: &PageHeap<FakeSource>) -> usize {
+    (0..).take_while(|_| heap.back_ahead()).count()
+}
+
+#[test]
+fn a_low_heap_gets_the_blocks_that_come_next() {
+    let (source, heap, _) = grown();
+    assert!(heap.is_low());
+    assert_eq!(back_all(&heap), 4, "8 MiB");
+    // The first block is in use in part: whoever took that page has touched it.
+    assert_eq!(populated(&source), [1, 2, 3, 4]);
+    assert!(!heap.is_low());
+    heap.check_invariants();
+    let stats = heap.stats();
+    assert_eq!(stats.retained_bytes, 4 * HUGE_PAGE_BYTES);
+    assert_eq!(stats.refaulted_bytes, 0, "nothing had been given back");
+    // What is taken next has memory already.
+    let commits = source.calls(SourceCall::Commit);
+    let rest = heap.take(HUGE_PAGES - 1).unwrap();
+    assert_eq!(
+        rest.released_pages,
+        HUGE_PAGES - 1,
+        "the rest of the first block"
+    );
+    let next = heap.take(HUGE_PAGES).unwrap();
+    assert_eq!(
+        (next.released_pages, source.calls(SourceCall::Commit)),
+        (0, commits + 1)
+    );
+    assert!(heap.is_low());
+    assert_eq!((back_all(&heap), populated(&source).last()), (1, Some(&5)));
+    heap.check_invariants();
+}
+
+#[test]
+fn what_was_given_back_comes_first_and_counts_as_refaulted() {
+    let (source, heap, _) = grown();
+    let blocks = heap.alloc(7 * HUGE_PAGES + HUGE_PAGES - 1).unwrap();
+    heap.alloc(1).unwrap();
+    // SAFETY: allocated above, and not used.
+    unsafe { heap.free(blocks) };
+    heap.release(usize::MAX, Reach::Whole);
+    heap.alloc(1).unwrap();
+    assert_eq!(back_all(&heap), 4);
+    assert_eq!(
+        populated(&source),
+        [1, 2, 3, 4],
+        "not behind the page in use"
+    );
+    assert_eq!(heap.stats().refaulted_bytes, 4 * HUGE_PAGE_BYTES as u64);
+    heap.check_invariants();
+}
+
+#[test]
+fn a_source_that_refuses_is_asked_once_and_nothing_is_lost() {
+    for call in [SourceCall::Commit, SourceCall::Populate] {
+        let (source, heap, page) = grown();
+        let before = heap.stats();
+        source.fail_nth_of(call, source.calls(call));
+        assert!(!heap.back_ahead());
+        assert!(!heap.is_low() && !heap.back_ahead());
+        let after = heap.stats();
+        assert_eq!(before.in_use_bytes, after.in_use_bytes);
+        assert_eq!(after.retained_bytes, 0, "{call:?}");
+        heap.check_invariants();
+        // SAFETY: allocated, and not used.
+        unsafe { heap.free(page) };
+        heap.alloc(24 * HUGE_PAGES).expect("all of the range");
+    }
+}
+
+#[test]
+fn nothing_is_backed_beyond_the_limit_or_the_range() {
+    let (source, heap, _) = grown();
+    let in_use_bytes = heap.stats().in_use_bytes;
+    heap.set_limit(in_use_bytes + HUGE_PAGE_BYTES - 1);
+    assert!(heap.is_low() && !heap.back_ahead());
+    heap.set_limit(usize::MAX);
+    heap.alloc(22 * HUGE_PAGES).unwrap();
+    assert_eq!(back_all(&heap), 1, "the range's last block");
+    assert_eq!(populated(&source), [23]);
+    heap.check_invariants();
+}
