@@ -22,6 +22,7 @@ mod inspect;
 mod reclaim;
 mod refill;
 mod size_class;
+mod size_table;
 mod span;
 mod thread_cache;
 mod type_info;

@@ -3,6 +3,8 @@
 //! Multiples of 16 B up to 128 B, then eight steps to a doubling up to 32 KiB: an object wastes at
 //! most 12.5 % of its slot (and at most 15 B below 128 B). Larger objects own a span each. A span
 //! has as many pages as it takes to hold four slots and to leave at most an eighth of it unused.
+//! `cargo xtask size-classes` computes the table (`size_table.rs`, and `docs/size-classes.md` for
+//! readers) from the layout; here is the arithmetic that finds a size's place in it.
 //!
 //! All slots begin at multiples of the class size from the start of a page-aligned span, so a
 //! class whose size is a multiple of an alignment of at most a page keeps that alignment.
@@ -11,7 +13,7 @@
 //! bits at which slots begin in it. [`SizeClass::starts`] gives them from the class and the word's
 //! phase.
 
-use crate::pages::PAGE_BYTES;
+use crate::size_table::SHAPES;
 
 /// The unit in which objects are placed: one mark bit and one allocation bit each.
 pub const GRANULE_BYTES: usize = 16;
@@ -22,51 +24,29 @@ pub const SMALL_BYTES_MAX: usize = 32 * 1024;
 const FINE_STEPS: usize = 8;
 const FINE_BYTES: usize = FINE_STEPS * GRANULE_BYTES;
 const STEPS: usize = 8;
-const CLASSES: usize = FINE_STEPS + STEPS * (SMALL_BYTES_MAX / FINE_BYTES).ilog2() as usize;
-const SLOTS_MIN: usize = 4;
+const CLASSES: usize = SHAPES.len();
 
 /// One of the sizes that slots come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SizeClass(u8);
 
+/// What a class's slots and spans are like; see `size_table.rs`.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     granules: u32,
     pages: u32,
     slots: u32,
 }
 
-const SHAPES: [Shape; CLASSES] = {
-    let mut shapes = [Shape {
-        granules: 0,
-        pages: 0,
-        slots: 0,
-    }; CLASSES];
-    let mut class = 0;
-    while class < CLASSES {
-        let bytes = if class < FINE_STEPS {
-            (class + 1) * GRANULE_BYTES
-        } else {
-            let doubling = (class - FINE_STEPS) / STEPS;
-            let step = (class - FINE_STEPS) % STEPS + 1;
-            (FINE_BYTES << doubling) + step * ((FINE_BYTES << doubling) / STEPS)
-        };
-        let mut pages = 1;
-        while pages * PAGE_BYTES / bytes < SLOTS_MIN
-            || pages * PAGE_BYTES % bytes > pages * PAGE_BYTES / 8
-        {
-            pages += 1;
+impl Shape {
+    pub(crate) const fn new(granules: u32, pages: u32, slots: u32) -> Self {
+        Self {
+            granules,
+            pages,
+            slots,
         }
-        shapes[class] = Shape {
-            granules: (bytes / GRANULE_BYTES) as u32,
-            pages: pages as u32,
-            slots: (pages * PAGE_BYTES / bytes) as u32,
-        };
-        class += 1;
     }
-    assert!(shapes[CLASSES - 1].granules as usize * GRANULE_BYTES == SMALL_BYTES_MAX);
-    shapes
-};
+}
 
 /// `REPEAT[g]` has a bit at every multiple of `g` below 64.
 const REPEAT: [u64; 64] = {
@@ -180,6 +160,7 @@ impl SizeClass {
 #[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
+    use crate::pages::PAGE_BYTES;
 
     fn classes() -> impl Iterator<Item = SizeClass> {
         (0..SizeClass::COUNT).filter_map(SizeClass::from_index)

@@ -139,9 +139,9 @@ impl<'s> Beside<'s> {
         }
         let core = self.core;
         let waves = core.debug.extra_waves.saturating_add(1);
-        // The list of ephemerons may have grown since it was resolved.
-        let is_resolved = || core.ephemerons.ready(core).is_empty();
-        if !wave::is_over(&core.weak_gate, waves, || self.wave() && is_resolved()) {
+        let is_marked = |object| core.is_marked(object);
+        let is_resolved = || core.ephemerons.ready(is_marked).is_empty();
+        if !wave::is_over(&core.weak_gate, waves, || self.wave(), is_resolved) {
             return Ok(false);
         }
         self.revive(crew)?;
@@ -235,7 +235,10 @@ impl<'s> Beside<'s> {
         // at clearing, and none is in another phase.
         unsafe { core.weaks.clear_dead(core) };
         // SAFETY: as above.
-        unsafe { core.ephemerons.clear_dead(core, false) };
+        unsafe {
+            core.ephemerons
+                .clear_dead(|object| core.is_marked(object), false)
+        };
         let dead = core.cleanups.take_dead(|object| core.is_marked(object));
         core.sweeper.advance();
         core.rest();

@@ -262,7 +262,7 @@ impl Stopped<'_> {
     /// again, until there is nothing.
     pub fn for_each_late_root(&mut self, report: &mut dyn FnMut(Object, Kind)) {
         let core = self.core;
-        let mut late = core.ephemerons.ready(core);
+        let mut late = core.ephemerons.ready(|object| core.is_marked(object));
         if late.is_empty()
             && let Some(revived) = core.finalizers.dead(core)
         {
@@ -297,7 +297,10 @@ impl Stopped<'_> {
         // SAFETY: marking is over (precondition), and the world is stopped.
         unsafe { core.weaks.clear_dead(core) };
         // SAFETY: as above.
-        unsafe { core.ephemerons.clear_dead(core, false) };
+        unsafe {
+            core.ephemerons
+                .clear_dead(|object| core.is_marked(object), false)
+        };
         let dead = core.cleanups.take_dead(|object| core.is_marked(object));
         core.sweeper.advance();
         // Nobody is inside: the collector acknowledges for everyone.

@@ -8,7 +8,6 @@ use crate::gc::Gc;
 use crate::raw::ephemerons::EphemeronCell;
 use crate::raw::{ObjectType, info, kind_of, object_at};
 use crate::repr::Managed;
-use crate::sync::Ordering;
 use gc_mark::{Rebrand, Trace, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -105,21 +104,7 @@ impl<'gc, K: ?Sized, V: ?Sized + Managed> Ephemeron<'gc, K, V> {
 
     /// The value of a pair whose key the caller holds.
     pub(crate) fn get<C: Collector>(&self, cx: &Cx<'gc, C>) -> Option<Gc<'gc, V>> {
-        let word = &self.cell().value;
-        // Acquire: pairs with the Release in `swap`; the value is seen as it was when stored.
-        let mut value = word.load(Ordering::Acquire);
-        loop {
-            if let Some(found) = self.take_out(cx, value) {
-                return Some(found);
-            }
-            // Acquire: as above.
-            let again = word.load(Ordering::Acquire);
-            if again == value {
-                return None;
-            }
-            // Replaced by another mutator since it was read, and found dead for that.
-            value = again;
-        }
+        self.cell().get(|value| self.take_out(cx, value))
     }
 
     /// Replaces the value of a pair whose key the caller holds.
@@ -129,13 +114,12 @@ impl<'gc, K: ?Sized, V: ?Sized + Managed> Ephemeron<'gc, K, V> {
         value: Option<Gc<'gc, V>>,
     ) -> Option<Gc<'gc, V>> {
         let new = value.map_or(std::ptr::null_mut(), |value| Gc::at(value).as_ptr());
-        // AcqRel: Release pairs with the Acquire in `get`; Acquire as there, for the old value.
-        let old = self.cell().value.swap(new, Ordering::AcqRel);
         let entry = value.map(|gc| (object_at(Gc::at(gc)), kind_of(info::<V::Repr>())));
-        // SAFETY: a reference of this heap, by its brand, to an object of `V`'s kind. The old
-        // value is logged by taking it out.
+        let old = self.cell().swap(new, |old| self.take_out(cx, old));
+        // SAFETY: a reference of this heap, by its brand, to an object of `V`'s kind. The old value
+        // was logged by taking it out.
         unsafe { cx.inside().log_store(None, entry) };
-        self.take_out(cx, old)
+        old
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `wave` | logs, and the end of marking |
 //! | `assist` | mutators that help to mark |
 //! | `gate` | weak references against the end of marking |
+//! | `ephemerons` | pairs whose value lives as long as the key, against the end of marking |
 //! | `roots` | the handle table |
 //! | `slot` | the barrier of a single reference, publication, the checker's own hole |
 //! | `lock` | the lock of data inside objects: writers, readers, the marker, sleep |
@@ -23,12 +24,14 @@
 //! spin that nobody ends as too many branches.
 //!
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
-//! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml` and `runtime-assist.toml`. The
-//! words of [`crate::raw::world`] are loaded as they are, not by read-modify-writes, which would
-//! see the newest value and so hide a missing fence; the bounded searches make up for what loom's
-//! reduction misses then. What the models' own heaps consist of is loaded by read-modify-writes.
+//! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml`, `runtime-assist.toml` and
+//! `runtime-ephemerons.toml`. The words of [`crate::raw::world`] are loaded as they are, not by
+//! read-modify-writes, which would see the newest value and so hide a missing fence; the bounded
+//! searches make up for what loom's reduction misses then. What the models' own heaps consist of is
+//! loaded by read-modify-writes.
 
 mod assist;
+mod ephemerons;
 mod gate;
 mod handshake;
 mod lock;

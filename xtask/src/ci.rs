@@ -7,15 +7,18 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{alone, loom, mutants, tasks, tidy};
+use crate::{alone, loom, mutants, size_classes, tasks, tidy};
 
 /// A step's name and what it runs.
 type Step = (&'static str, fn(&Workspace) -> Result<String>);
 
 /// The steps, the quick ones first.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", tasks::format),
     ("tidy", tidy::run),
+    ("size-classes", |workspace| {
+        size_classes::run(workspace, &size_classes::Options { check: true })
+    }),
     ("clippy", tasks::clippy),
     ("doc", tasks::doc),
     ("alone", alone::run),
@@ -71,16 +74,16 @@ fn attempt(workspace: &Workspace, (name, step): &Step) -> Outcome {
 
 /// One line a step: name, verdict, seconds, note.
 fn table(outcomes: &[Outcome]) -> String {
-    let mut text = format!("{:<10} {:<7} {:>7}  note\n", "check", "verdict", "seconds");
+    let mut text = format!("{:<12} {:<7} {:>7}  note\n", "check", "verdict", "seconds");
     for step in outcomes {
         let verdict = if step.ok { "ok" } else { "FAILED" };
         text += &format!(
-            "{:<10} {:<7} {:>7.1}  {}\n",
+            "{:<12} {:<7} {:>7.1}  {}\n",
             step.name, verdict, step.seconds, step.note
         );
     }
     let seconds: f64 = outcomes.iter().map(|step| step.seconds).sum();
-    text + &format!("{:<10} {:<7} {seconds:>7.1}", "together", "")
+    text + &format!("{:<12} {:<7} {seconds:>7.1}", "together", "")
 }
 
 #[cfg(test)]
@@ -100,8 +103,8 @@ mod tests {
             outcome("loom", false, "lost"),
         ]);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[1], "tidy       ok          1.5  40 files");
-        assert_eq!(lines[2], "loom       FAILED      1.5  lost");
-        assert_eq!(lines[3], "together               3.0");
+        assert_eq!(lines[1], "tidy         ok          1.5  40 files");
+        assert_eq!(lines[2], "loom         FAILED      1.5  lost");
+        assert_eq!(lines[3], "together                 3.0");
     }
 }

@@ -11,8 +11,11 @@
 mod alone;
 mod cargo;
 mod ci;
+mod fuzz;
 mod loom;
 mod mutants;
+mod sanitize;
+mod size_classes;
 mod stress;
 mod tally;
 mod tasks;
@@ -53,8 +56,14 @@ enum Task {
     Loom { crates: Vec<String> },
     /// Plant each listed fault and demand that its test fails
     Mutants(mutants::Options),
-    /// Stress the default collector for minutes, every debug mode in turn, in a release build
+    /// Stress the allocator by millions of operations and the collector for minutes
     Stress(stress::Options),
+    /// Mutate programs for the allocator's oracles, guided by coverage
+    Fuzz(fuzz::Options),
+    /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
+    Sanitize(sanitize::Options),
+    /// Compute the table of size classes from the heap's layout, and write it or check it
+    SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
     Doc,
     /// Build and test each library crate alone, and check what it depends on
@@ -90,6 +99,9 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
+        Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
+        Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
+        Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
         Task::Ci => ci::run(&workspace)?,

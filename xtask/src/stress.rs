@@ -1,9 +1,10 @@
-//! The stress of the default collector, for minutes: every debug mode in turn, with new seeds.
+//! The stress of the allocator, for millions of operations against its oracles, and of the default
+//! collector, for minutes: every debug mode in turn, with new seeds.
 //!
-//! The test itself goes through the modes and prints a line before and after each round; here is
-//! what it needs around it: a release build, the time, and the way back to a round that failed.
-//! A heap that finds itself corrupt aborts its process, so the last line that begins a round is
-//! the one to replay.
+//! The collector's test itself goes through the modes and prints a line before and after each
+//! round; here is what it needs around it: a release build, the time, and the way back to a round
+//! that failed. A heap that finds itself corrupt aborts its process, so the last line that begins a
+//! round is the one to replay.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -11,13 +12,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::{cargo, pass};
+use crate::cargo::{cargo, pass, tee};
 use crate::workspace::Workspace;
 
 /// How long, and what.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Minutes to go on for
+    /// Minutes to stress the collector for; 0 for not at all
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
     /// This mode alone
@@ -26,11 +27,60 @@ pub(crate) struct Options {
     /// The first round's seed; each round after it takes the next
     #[arg(long)]
     seed: Option<u64>,
+    /// Operations on the allocator, before the collector; 0 for none. None with --mode
+    #[arg(long, default_value_t = 10_000_000)]
+    operations: u64,
 }
 
-/// Builds the stress and runs it; fails with what replays the round that failed.
+/// Stresses the allocator, then the collector.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<String> {
-    ensure!(options.minutes > 0.0, "--minutes must be above zero");
+    ensure!(options.minutes >= 0.0, "--minutes is below zero");
+    let mut notes = Vec::new();
+    if options.operations > 0 && options.mode.is_none() {
+        notes.push(allocator(workspace, options)?);
+    }
+    if options.minutes > 0.0 {
+        notes.push(collector(workspace, options)?);
+    }
+    ensure!(!notes.is_empty(), "nothing was asked for");
+    Ok(notes.join("; "))
+}
+
+/// Runs random programs against the allocator's oracles. A round's seed is printed before it; the
+/// last one printed is the one to replay.
+fn allocator(workspace: &Workspace, options: &Options) -> Result<String> {
+    let operations = options.operations.to_string();
+    let mut command = cargo(workspace);
+    command
+        .args(["test", "--release", "-p", "alloc-core", "--test", "model"])
+        .args(["--", "--ignored", "--exact", "millions", "--nocapture"])
+        .env("HEAPWRIGHT_OPERATIONS", operations)
+        .env_remove("HEAPWRIGHT_SEED");
+    if let Some(seed) = options.seed {
+        command.env("HEAPWRIGHT_SEED", seed.to_string());
+    }
+    let (mut seed, mut done) = (None, None);
+    let start = Instant::now();
+    let result = tee(&mut command, |line| {
+        if let Some((_, of_round)) = line.split_once("model: begin round HEAPWRIGHT_SEED=") {
+            seed = Some(of_round.trim().to_owned());
+        } else if let Some((_, count)) = line.split_once("model: ok ") {
+            done = Some(count.to_owned());
+        }
+    });
+    let replay = seed.unwrap_or_else(|| "?".to_owned());
+    result.with_context(|| {
+        format!(
+            "the allocator's stress failed; replay: \
+             cargo xtask stress --minutes 0 --operations 1 --seed {replay}"
+        )
+    })?;
+    let done = done.context("the allocator's stress ran nothing")?;
+    Ok(format!("{done} in {:.0} s", start.elapsed().as_secs_f64()))
+}
+
+/// Builds the collector's stress and runs it; fails with what replays the round that failed.
+fn collector(workspace: &Workspace, options: &Options) -> Result<String> {
     let test = ["test", "--release", "-p", "runtime", "--test", "stress"];
     // Apart, so that the time is the stress's alone.
     pass(cargo(workspace).args(test).arg("--no-run"))?;

@@ -243,10 +243,7 @@ impl<S: PageSource> ByteHeap<S> {
         let old_class = class_of(layout.size(), layout.align());
         let new_class = class_of(new.size(), new.align());
         let stays = match (old_class, new_class) {
-            (None, None) => {
-                new.align() <= layout.align()
-                    && self.resize_large(object, new.size().div_ceil(PAGE_BYTES))
-            }
+            (None, None) => new.align() <= layout.align() && self.resize_large(object, new.size()),
             (old, new) => old == new,
         };
         if stays {

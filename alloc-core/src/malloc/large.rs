@@ -74,13 +74,15 @@ impl<S: PageSource> ByteHeap<S> {
         });
     }
 
-    /// Lets a large object take `pages` pages; false if that cannot be done where it is.
-    pub(crate) fn resize_large(&self, object: NonNull<u8>, pages: usize) -> bool {
+    /// Lets a large object be as long as `bytes` need; false if that cannot be done where it is.
+    pub(crate) fn resize_large(&self, object: NonNull<u8>, bytes: usize) -> bool {
         let span = self.large_span(object);
         let had = self.heap().spans().pages(span);
-        let Some(pages) = u32::try_from(pages).ok().filter(|pages| *pages <= had) else {
+        // Without bytes it has a page still, as when it is made so.
+        let pages = pages_of(bytes).max(1);
+        if pages > had {
             return false;
-        };
+        }
         if pages < had {
             self.heap().spans().shrink(span, pages);
             self.give_back(PageRun {
@@ -97,6 +99,22 @@ mod tests {
     use super::*;
     use crate::malloc::{Magazines, Mode};
     use crate::os::Mmap;
+
+    #[test]
+    fn an_aligned_object_of_no_bytes_keeps_a_page() {
+        let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
+        let mut magazines = Magazines::new();
+        let layout = |bytes| Layout::from_size_align(bytes, 4 * PAGE_BYTES).unwrap();
+        let object = heap.alloc(&mut magazines, layout(3 * PAGE_BYTES)).unwrap();
+        // SAFETY: just allocated.
+        let moved =
+            unsafe { heap.realloc(&mut magazines, object, layout(3 * PAGE_BYTES), layout(0)) };
+        assert_eq!((moved, heap.usable_bytes(object)), (Ok(object), PAGE_BYTES));
+        assert_eq!(heap.check_invariants(), 1);
+        // SAFETY: just resized.
+        unsafe { heap.free(&mut magazines, object, layout(0)) };
+        assert_eq!(heap.stats().in_use_bytes, 0);
+    }
 
     #[test]
     fn a_short_object_that_owns_its_span_is_resized_without_its_layout() {

@@ -31,6 +31,14 @@ impl Shelf {
         }
     }
 
+    /// A shelf that begins with a span that is linked to the others.
+    #[cfg(all(test, heapwright_loom))]
+    pub(crate) fn from_first(first: u32) -> Self {
+        Self {
+            first: Mutex::new(first),
+        }
+    }
+
     /// Waits for the lock.
     pub(crate) fn open<'a>(&'a self, spans: &'a Spans) -> Open<'a> {
         Open {
@@ -73,6 +81,12 @@ impl Shelf {
 }
 
 impl Open<'_> {
+    /// The first span, or none.
+    #[cfg(all(test, heapwright_loom))]
+    pub(crate) fn first(&self) -> u32 {
+        *self.first
+    }
+
     /// Puts a span on the shelf.
     pub(crate) fn link(&mut self, span: u32) {
         let next = *self.first;

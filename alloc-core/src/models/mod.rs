@@ -8,10 +8,12 @@
 //! protocol does not order fail the model, whether or not they overlapped in the schedule at hand.
 //!
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
-//! in `xtask/mutants/alloc-core-spans.toml` and, for `slots`, in `alloc-core-malloc.toml`.
+//! in `xtask/mutants/alloc-core-spans.toml` and, for `slots` and `fork`, in
+//! `alloc-core-malloc.toml` and `alloc-core-model.toml`.
 
 mod bits;
 mod central;
+mod fork;
 mod slots;
 mod spans;
 

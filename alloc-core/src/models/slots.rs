@@ -15,26 +15,26 @@ use loom::thread;
 use std::sync::Arc;
 
 /// Slots of a span.
-const SLOTS: usize = 4;
+pub(super) const SLOTS: usize = 4;
 
-fn class() -> SizeClass {
+pub(super) fn class() -> SizeClass {
     let class = SizeClass::of(2048, 8).unwrap();
     assert_eq!((class.slots() as usize, class.pages()), (SLOTS, 1));
     class
 }
 
 /// Two pages, of which the first `born` are spans.
-struct Lot {
-    spans: Spans,
-    taken: Bits,
-    freed: Bits,
-    shelf: Shelf,
-    contents: [Content; 2 * SLOTS],
+pub(super) struct Lot {
+    pub(super) spans: Spans,
+    pub(super) taken: Bits,
+    pub(super) freed: Bits,
+    pub(super) shelf: Shelf,
+    pub(super) contents: [Content; 2 * SLOTS],
 }
 
 impl Lot {
     /// One span, held by the caller; nothing of it is taken.
-    fn new() -> Lot {
+    pub(super) fn new() -> Lot {
         let lot = Lot {
             spans: spans(2),
             taken: bits(2 * PAGE_WORDS as usize),
@@ -57,7 +57,7 @@ impl Lot {
         );
     }
 
-    fn slots(&self) -> Slots<'_> {
+    pub(super) fn slots(&self) -> Slots<'_> {
         Slots {
             spans: &self.spans,
             taken: &self.taken,
@@ -66,7 +66,7 @@ impl Lot {
     }
 
     /// Takes what is free of a span that the caller holds, and uses it: the slots, over all spans.
-    fn take(&self, span: u32) -> Vec<usize> {
+    pub(super) fn take(&self, span: u32) -> Vec<usize> {
         let words = 0..PAGE_WORDS;
         let taken = words.filter(|word| self.slots().take_word(class(), span, *word) != 0);
         let slots: Vec<_> = taken.map(|word| slot_of(span, word)).collect();
@@ -75,13 +75,13 @@ impl Lot {
     }
 
     /// Uses a slot for the last time, frees it and counts it.
-    fn free(&self, slot: usize) {
+    pub(super) fn free(&self, slot: usize) {
         self.contents[slot].touch();
         self.deliver(slot);
         self.count(slot, 1);
     }
 
-    fn deliver(&self, slot: usize) {
+    pub(super) fn deliver(&self, slot: usize) {
         let twice = self.slots().free(word_of(slot), 1);
         assert_eq!(twice, 0, "slot {slot} was freed before");
     }
@@ -95,11 +95,16 @@ impl Lot {
     }
 
     /// Gives up a span that the caller holds.
-    fn leave(&self, span: u32, taken: usize) {
-        let taken = taken as u32;
-        if self.slots().leave(&self.shelf, class(), span, taken) {
+    pub(super) fn leave(&self, span: u32, taken: usize) {
+        if self.leave_to_die(span, taken) {
             self.bury(span);
         }
+    }
+
+    /// The same; true if the span is the caller's to bury.
+    pub(super) fn leave_to_die(&self, span: u32, taken: usize) -> bool {
+        let taken = taken as u32;
+        self.slots().leave(&self.shelf, class(), span, taken)
     }
 
     /// Reuses the page: nobody else may look at it any more.

@@ -165,7 +165,8 @@ impl Rig {
                 .add(self.roots.take_log(|object| self.is_marked_object(object)));
             let logged = self.logs.take();
             (0..logged.jobs()).for_each(|job| logged.scan(job, &mut marker));
-            if logged.is_empty() && wave::is_over(&self.gate, 1, || self.is_clean()) {
+            let is_over = || wave::is_over(&self.gate, 1, || self.is_clean(), || true);
+            if logged.is_empty() && is_over() {
                 return;
             }
         }

@@ -369,7 +369,10 @@ impl Core {
         // SAFETY: this function's own precondition.
         unsafe { self.weaks.clear_targets(self) };
         // SAFETY: as above.
-        unsafe { self.ephemerons.clear_dead(self, true) };
+        unsafe {
+            self.ephemerons
+                .clear_dead(|object| self.is_marked(object), true)
+        };
     }
 
     /// Slots have been taken: counts them, wants a collection at the trigger, pays for sweeping.

@@ -19,11 +19,11 @@
 //!
 //! A mutator that takes a value out of a pair *upgrades* it, like the target of a weak reference:
 //! while marking lasts an unmarked value is logged, and opens the [gate](super::weak_gate) if that
-//! is closing. Overwriting takes the old value out in the same way. What a closure holds is
-//! therefore marked, logged, or reachable from such without the help of any pair, and the proof of
-//! [`crate::beside`] holds as it stands for all that is reachable without them. Now let a wave that
-//! began at S be clean, let the list be looked at after it and hold no unmarked value of a marked
-//! cell with a marked key, and let the gate then go from closing to clearing.
+//! is closing. Overwriting takes the old value out in the same way, and before it is gone. What a
+//! closure holds is therefore marked, logged, or reachable from such without the help of any pair,
+//! and the proof of [`crate::beside`] holds as it stands for all that is reachable without them.
+//! Now let a wave that began at S be clean, let the list be looked at after it and hold no unmarked
+//! value of a marked cell with a marked key, and let the gate then go from closing to clearing.
 //!
 //! * At S all that is held, or reachable without pairs from what is marked, is marked. Nobody
 //!   marks until the look but by allocating, so the marked objects of S are those of the look.
@@ -32,9 +32,9 @@
 //!   are held by a mutator after S, hence marked.
 //! * Suppose that at S the value v of a marked cell with a marked key is not marked. At the look
 //!   it is not there any more, or it would have been found. So it was overwritten in between,
-//!   and whoever did so, or read it before, upgraded an unmarked value after S, and opened the
-//!   gate: it cannot have gone to clearing. (Whoever upgraded it before S had logged it at S,
-//!   and the wave was not clean.) So there is no such v, and what is marked at S is closed under
+//!   and whoever did so upgraded an unmarked value first, after S, and opened the gate: it cannot
+//!   have gone to clearing. (Whoever upgraded it before S had logged it at S, and the wave was not
+//!   clean.) So there is no such v, and what is marked at S is closed under
 //!   references and under pairs.
 //! * While the gate is clearing, the value of a pair whose key is held was marked at the look, or
 //!   was stored since, by a mutator that held it: it is marked, and upgrading it succeeds.
@@ -46,7 +46,7 @@ use crate::ports::mark::MarkModel;
 use crate::raw::core::Core;
 use crate::raw::log::Entry;
 use crate::raw::object_type::{ObjectType, address_of, kind_of, object_at};
-use crate::sync::{AtomicPtr, Mutex, Ordering, lock};
+use crate::sync::{AtomicPtr, Mutex, Ordering, load_visible_ptr, lock};
 use alloc_core::TypeInfo;
 use gc_mark::{Object, Roots, Visitor};
 use std::collections::HashMap;
@@ -58,7 +58,7 @@ use std::sync::Arc;
 pub(crate) struct EphemeronCell {
     /// Null once it was found dead.
     pub(crate) key: AtomicPtr<u8>,
-    pub(crate) value: AtomicPtr<u8>,
+    value: AtomicPtr<u8>,
     value_info: &'static TypeInfo,
 }
 
@@ -78,9 +78,49 @@ impl EphemeronCell {
         NonNull::new(self.key.load(Ordering::Relaxed))
     }
 
+    /// The value, if `take` lets the caller have it, who holds the key. `take` is shown what may be
+    /// null, and upgrades what is not, as the target of a weak reference.
+    pub(crate) fn get<T>(&self, take: impl Fn(*mut u8) -> Option<T>) -> Option<T> {
+        // Acquire: pairs with the Release in `swap`; the value is seen as it was when stored.
+        let mut value = self.value.load(Ordering::Acquire);
+        loop {
+            if let Some(found) = take(value) {
+                return Some(found);
+            }
+            // Acquire: as above.
+            let again = self.value.load(Ordering::Acquire);
+            if again == value {
+                return None;
+            }
+            // Replaced by another mutator since it was read, and found dead for that.
+            value = again;
+        }
+    }
+
+    /// Replaces the value, for one who holds the key; `take` as for [`Self::get`], and it is shown
+    /// the old value even if nobody wants that: others may have taken it out.
+    ///
+    /// It is taken *before* it is replaced. Else the collector could find the pair empty in
+    /// between, and close the gate over a value whose key is held.
+    pub(crate) fn swap<T>(&self, new: *mut u8, take: impl Fn(*mut u8) -> Option<T>) -> Option<T> {
+        // Acquire: as in `get`. Visible, so that a model tries who else looks on either side of the
+        // exchange.
+        let mut old = load_visible_ptr(&self.value);
+        loop {
+            let taken = take(old);
+            // AcqRel: Release pairs with the Acquire in `get` and `value`. Acquire, both: as in
+            // `get`, for what was there.
+            let (order, on_failure) = (Ordering::AcqRel, Ordering::Acquire);
+            match self.value.compare_exchange(old, new, order, on_failure) {
+                Ok(_) => return taken,
+                Err(replaced) => old = replaced,
+            }
+        }
+    }
+
     /// The value as the marker knows it.
     fn value(&self) -> Option<Entry> {
-        // Acquire: pairs with the Release of `Ephemeron::swap`; what it stored is initialised.
+        // Acquire: pairs with the Release of `swap`; what it stored is initialised.
         let value = NonNull::new(self.value.load(Ordering::Acquire))?;
         Some((object_at(value), kind_of(self.value_info)))
     }
@@ -134,12 +174,12 @@ impl EphemeronList {
     }
 
     /// Calls `act` with each pair whose value is not marked.
-    fn for_each_unmarked(&self, core: &Core, mut act: impl FnMut(Pair)) {
+    fn for_each_unmarked(&self, is_marked: impl Fn(Object) -> bool, mut act: impl FnMut(Pair)) {
         self.retain(|object, cell| {
             let Some((key, value)) = cell.key().zip(cell.value()) else {
                 return true;
             };
-            if !core.is_marked(value.0) {
+            if !is_marked(value.0) {
                 act(Pair {
                     cell: object,
                     key: object_at(key),
@@ -151,10 +191,10 @@ impl EphemeronList {
     }
 
     /// The values that must be marked now: of marked cells with marked keys.
-    pub(crate) fn ready(&self, core: &Core) -> Vec<Entry> {
+    pub(crate) fn ready(&self, is_marked: impl Fn(Object) -> bool) -> Vec<Entry> {
         let mut ready = Vec::new();
-        self.for_each_unmarked(core, |pair| {
-            if core.is_marked(pair.cell) && core.is_marked(pair.key) {
+        self.for_each_unmarked(&is_marked, |pair| {
+            if is_marked(pair.cell) && is_marked(pair.key) {
                 ready.push(pair.value);
             }
         });
@@ -162,11 +202,11 @@ impl EphemeronList {
     }
 
     /// What the others wait for, while nobody marks.
-    pub(crate) fn waiting(&self, core: &Core) -> Waiting {
+    pub(crate) fn waiting(&self, is_marked: impl Fn(Object) -> bool) -> Waiting {
         let mut waiting = Waiting::default();
-        self.for_each_unmarked(core, |pair| {
+        self.for_each_unmarked(&is_marked, |pair| {
             for awaited in [pair.cell, pair.key] {
-                if !core.is_marked(awaited) {
+                if !is_marked(awaited) {
                     waiting.add(awaited, pair.cell);
                 }
             }
@@ -182,17 +222,17 @@ impl EphemeronList {
     ///
     /// Marking is over, nothing has been swept since, and mutators that do not know so judge keys
     /// and values by their marks.
-    pub(crate) unsafe fn clear_dead(&self, core: &Core, keep_cells: bool) {
+    pub(crate) unsafe fn clear_dead(&self, is_marked: impl Fn(Object) -> bool, keep_cells: bool) {
         self.retain(|object, cell| {
-            let is_marked = core.is_marked(object);
-            if !is_marked && !keep_cells {
+            let lives = is_marked(object);
+            if !lives && !keep_cells {
                 return false;
             }
             let Some(key) = cell.key() else {
                 return false;
             };
-            let lives = |entry: Entry| !is_marked || core.is_marked(entry.0);
-            if core.is_marked(object_at(key)) && cell.value().is_none_or(lives) {
+            let is_kept = |entry: Entry| !lives || is_marked(entry.0);
+            if is_marked(object_at(key)) && cell.value().is_none_or(is_kept) {
                 return true;
             }
             // Relaxed, both: as for weak cells.
@@ -304,13 +344,25 @@ impl Released {
     /// A round in which `model` is to mark; `None` if no value is ready.
     pub(crate) fn round(core: &Core, model: &mut MarkModel) -> Option<Self> {
         model.waiting = None;
-        let ready = core.ephemerons.ready(core);
+        let released = Self::of(&core.ephemerons, |object| core.is_marked(object))?;
+        model.waiting = Some(released.waiting.clone());
+        Some(released)
+    }
+
+    /// What a round begins with, while nobody marks; `None` if no value is ready.
+    pub(crate) fn of(list: &EphemeronList, is_marked: impl Fn(Object) -> bool) -> Option<Self> {
+        let ready = list.ready(&is_marked);
         if ready.is_empty() {
             return None;
         }
-        let waiting = Arc::new(core.ephemerons.waiting(core));
-        model.waiting = Some(waiting.clone());
+        let waiting = Arc::new(list.waiting(is_marked));
         Some(Self { ready, waiting })
+    }
+
+    /// What whoever marks in the round looks an object up in.
+    #[cfg(all(test, heapwright_loom))]
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// Values of a job.

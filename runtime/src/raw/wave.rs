@@ -26,11 +26,21 @@ pub(crate) fn is_clean(
     logs.was_clean(early)
 }
 
-/// Whether marking is over: `waves` waves in a row were clean, and no weak reference was upgraded
-/// meanwhile. Then the gate is at clearing, else open.
-pub(crate) fn is_over(gate: &WeakGate, waves: u32, mut wave: impl FnMut() -> bool) -> bool {
+/// Whether marking is over: `waves` waves in a row were clean, each with no value of an ephemeron
+/// left to mark behind it, and no weak reference was upgraded meanwhile. Then the gate is at
+/// clearing, else open.
+///
+/// `is_resolved` looks at the ephemerons. It comes behind the wave because that hands over those
+/// that nobody has looked at yet, and before the gate clears because a value taken out of its pair
+/// before it looks must open the gate. The argument is in [`crate::raw::ephemerons`].
+pub(crate) fn is_over(
+    gate: &WeakGate,
+    waves: u32,
+    mut wave: impl FnMut() -> bool,
+    is_resolved: impl Fn() -> bool,
+) -> bool {
     gate.close();
-    let is_over = (0..waves).all(|_| wave()) && gate.clear();
+    let is_over = (0..waves).all(|_| wave() && is_resolved()) && gate.clear();
     if !is_over {
         gate.open();
     }

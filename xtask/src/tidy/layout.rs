@@ -7,7 +7,7 @@ use crate::tidy::tree::Tree;
 use crate::tidy::{Found, note};
 
 /// The top level holds exactly these.
-const TOP: [&str; 17] = [
+const TOP: [&str; 18] = [
     ".cargo",
     ".ci",
     ".gitignore",
@@ -20,6 +20,7 @@ const TOP: [&str; 17] = [
     "README.md",
     "alloc-core",
     "docs",
+    "fuzz",
     "gc-mark",
     "gc-sweep",
     "runtime",
