@@ -194,6 +194,31 @@ impl<'m, C: Collector> Inside<'m, C> {
         self.state.phase()
     }
 
+    /// The cycle, if this mutator is in its phase of marking.
+    #[inline(always)]
+    pub(crate) fn marking_phase(&self) -> Option<u64> {
+        (self.phase() == Phase::Marking).then(|| self.marking())
+    }
+
+    /// Whether nobody asks anything of this mutator.
+    #[inline(always)]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.shared.core.world.is_calm(self.state)
+    }
+
+    /// Leaves, as dropping this does, and enters again. The caller's thread holds no reference but
+    /// in frames of stacks that are not mounted.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn step_out(&self) {
+        if self.shared.core.world.leave(self.state) {
+            self.shared.collect_at_goal();
+        }
+        if !self.shared.core.world.try_enter(self.state) {
+            Self::enter_slow(self.shared, self.state);
+        }
+    }
+
     /// The number of the cycle that marks.
     pub(crate) fn marking(&self) -> u64 {
         // Relaxed: announced before the handshake that this mutator has acknowledged.

@@ -1,0 +1,499 @@
+//! A stack during a turn: frames are pushed, popped, read and written.
+//!
+//! The top frame is always *open* (see `scan`): so pushing, popping and writing the top ask
+//! nothing of a collector but, at a pop, one compare of the next frame's index with the watermark.
+//! Frames further down are found by [`FrameAt`], an index and a serial number, which stays valid
+//! however the stack moves, and which finds nothing once its frame is gone.
+
+use super::fiber::{self, Cell, Collected, Home};
+use super::kind::{FRAME_BYTES_MAX, FrameData, FrameKind, FrameOf, Known, SlotData};
+use super::memory::Memory;
+use super::scan::Shared;
+use super::{Refused, StackError};
+use crate::debug::Debug;
+use crate::raw::inside::LogSink;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// Where a frame is, as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameAt {
+    pub(super) index: u32,
+    pub(super) serial: u32,
+}
+
+impl FrameAt {
+    /// How many frames are below it.
+    pub fn depth(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// The frames of a stack, for one turn.
+///
+/// Types are named under the brand `'static` in a [`FrameKind`], and are the turn's own here: what
+/// a frame holds may refer to this heap's objects and to no other's.
+pub struct Frames<'a, 'gc> {
+    memory: Memory,
+    /// Frames that only their scope may pop.
+    floor: u32,
+    /// Frames when the turn began; what is above was pushed in it, and is open.
+    born: u32,
+    shared: &'a Shared<Memory>,
+    home: &'a Home,
+    sink: Option<&'a dyn LogSink>,
+    /// Invariant, as [`Gc`](crate::Gc)'s.
+    brand: PhantomData<fn(&'gc ()) -> &'gc ()>,
+}
+
+impl<'a, 'gc> Frames<'a, 'gc> {
+    #[inline]
+    pub(super) fn mount(
+        cell: &'a Cell,
+        marking: Option<u64>,
+        sink: Option<&'a dyn LogSink>,
+    ) -> Self {
+        let memory = cell.shared.mount(marking);
+        let frames = Self {
+            memory,
+            floor: 0,
+            born: memory.depth,
+            shared: &cell.shared,
+            home: &cell.home,
+            sink,
+            brand: PhantomData,
+        };
+        if memory.depth > 0 {
+            frames.open(memory.depth - 1);
+        }
+        frames
+    }
+
+    /// Makes frame `index` one that may be written; the frame above it is, or it is the top.
+    #[inline(always)]
+    fn open(&self, index: u32) {
+        if !self.shared.is_open(index) {
+            self.open_slow();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open_slow(&self) {
+        let mut collected = Collected {
+            entries: Vec::new(),
+            gave_up: false,
+        };
+        self.shared
+            .descend(|memory, index| fiber::collect_one(memory, index, &mut collected));
+        self.log(collected);
+    }
+
+    fn log(&self, collected: Collected) {
+        if let Some(sink) = self.sink {
+            if collected.gave_up {
+                sink.give_up();
+            }
+            sink.log_all(collected.entries);
+        }
+    }
+
+    /// Frames on the stack.
+    #[inline(always)]
+    pub fn depth(&self) -> usize {
+        self.memory.depth as usize
+    }
+
+    /// Bytes in use.
+    pub fn used_bytes(&self) -> usize {
+        self.memory.used_bytes()
+    }
+
+    /// Where the top frame is, if there is one.
+    #[inline(always)]
+    pub fn here(&self) -> Option<FrameAt> {
+        let index = self.memory.depth.checked_sub(1)?;
+        // SAFETY: there is such a frame, and this thread alone writes headers.
+        let serial = unsafe { self.memory.header(index) }.serial;
+        Some(FrameAt { index, serial })
+    }
+
+    /// Pushes a frame with this head and so many slots, each of them `fill`. Some instructions, and
+    /// growing now and then.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the head, if the stack's limit or the memory does not allow for it, or if
+    /// it is more than [`FRAME_BYTES_MAX`] bytes large. Nothing is changed then.
+    #[inline(always)]
+    pub fn push<H: FrameData, V: SlotData>(
+        &mut self,
+        kind: &'static FrameKind<H, V>,
+        head: H::With<'gc>,
+        slots: usize,
+        fill: V::With<'gc>,
+    ) -> Result<FrameAt, Refused<H::With<'gc>>> {
+        let bytes = FrameOf::<H, V>::bytes(slots);
+        let room =
+            bytes.is_some_and(|bytes| self.memory.bytes_with(bytes) <= self.memory.block.bytes());
+        if !room && let Err(cause) = self.grow(kind.known(), bytes) {
+            return Err(Refused { head, cause });
+        }
+        let bytes = bytes.unwrap_or(FRAME_BYTES_MAX);
+        // SAFETY: there is room, or the stack has grown.
+        let serial = unsafe { self.memory.push(kind.known(), slots as u32, bytes) };
+        let index = self.memory.depth - 1;
+        // SAFETY: there is such a frame.
+        let frame = unsafe { self.memory.frame(index) };
+        // SAFETY: memory of such a frame is there.
+        let at = unsafe { FrameOf::<H, V>::head(frame) }.cast::<H::With<'gc>>();
+        // SAFETY: the frame's own and aligned; the types differ in their brands (`Rebrand`).
+        unsafe { at.write(head) };
+        // SAFETY: memory of such a frame is there.
+        let first = unsafe { FrameOf::<H, V>::slots(frame) }.cast::<V::With<'gc>>();
+        for slot in 0..slots {
+            // SAFETY: the frame has as many.
+            let at = unsafe { first.add(slot) };
+            // SAFETY: as for the head.
+            unsafe { at.write(fill) };
+        }
+        Ok(FrameAt { index, serial })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, kind: &'static Known, bytes: Option<usize>) -> Result<(), StackError> {
+        let home = self.home;
+        let limit = |asked_bytes| StackError::Limit {
+            depth: self.memory.depth as usize,
+            kind: kind.name,
+            asked_bytes,
+            used_bytes: self.memory.used_bytes(),
+            limit_bytes: home.options.limit_bytes,
+        };
+        let Some(bytes) = bytes else {
+            return Err(StackError::FrameTooLarge { kind: kind.name });
+        };
+        let needed_bytes = self.memory.bytes_with(bytes);
+        let Some(block) = fiber::grown(home, &self.memory, needed_bytes)? else {
+            return Err(limit(bytes));
+        };
+        let memory = &mut self.memory;
+        let left = self.shared.relocate(|shared| {
+            // SAFETY: fresh and larger; under the lock no marker reads, and the fiber is here.
+            let left = unsafe { memory.move_to(block) };
+            *shared = *memory;
+            left
+        });
+        // SAFETY: the stack's until now; nothing is in it any more.
+        unsafe { home.pool.give(left) };
+        memory.peak_bytes = memory.peak_bytes.max(needed_bytes);
+        Ok(())
+    }
+
+    /// The index of the top frame, which is of this kind.
+    #[inline(always)]
+    fn top_index<H, V>(&self, kind: &'static FrameKind<H, V>) -> u32 {
+        let Some(index) = self.memory.depth.checked_sub(1) else {
+            no_frame(kind.known());
+        };
+        // SAFETY: there is such a frame, and this thread alone writes headers.
+        let found = unsafe { self.memory.header(index) }.kind;
+        if !std::ptr::eq(found, kind.known()) {
+            another_kind(found, kind.known());
+        }
+        index
+    }
+
+    /// The index of the frame at `at`, if it is there and of this kind.
+    #[inline(always)]
+    pub(super) fn index_of<H, V>(&self, kind: &'static FrameKind<H, V>, at: FrameAt) -> u32 {
+        if at.index >= self.memory.depth {
+            gone(at, kind.known());
+        }
+        // SAFETY: there is such a frame, and this thread alone writes headers.
+        let header = unsafe { self.memory.header(at.index) };
+        if header.serial != at.serial {
+            gone(at, kind.known());
+        }
+        if !std::ptr::eq(header.kind, kind.known()) {
+            another_kind(header.kind, kind.known());
+        }
+        at.index
+    }
+
+    /// The head of frame `index`, which is of such a kind.
+    #[inline(always)]
+    pub(super) fn head_at<H: FrameData, V: SlotData>(&self, index: u32) -> NonNull<H::With<'gc>> {
+        // SAFETY: the caller has checked the index.
+        let frame = unsafe { self.memory.frame(index) };
+        // SAFETY: the caller has checked the kind.
+        unsafe { FrameOf::<H, V>::head(frame) }.cast()
+    }
+
+    #[inline(always)]
+    fn slots_at<H: FrameData, V: SlotData>(&self, index: u32) -> NonNull<[V::With<'gc>]> {
+        // SAFETY: the caller has checked the index; this thread alone writes headers.
+        let count = unsafe { self.memory.header(index) }.slots as usize;
+        // SAFETY: as above.
+        let frame = unsafe { self.memory.frame(index) };
+        // SAFETY: the caller has checked the kind.
+        let first = unsafe { FrameOf::<H, V>::slots(frame) };
+        NonNull::slice_from_raw_parts(first.cast(), count)
+    }
+
+    /// The top frame's head and slots.
+    ///
+    /// # Panics
+    ///
+    /// If the top frame is of another kind, or there is none.
+    #[inline(always)]
+    pub fn top<H: FrameData, V: SlotData>(
+        &self,
+        kind: &'static FrameKind<H, V>,
+    ) -> (&H::With<'gc>, &[V::With<'gc>]) {
+        let index = self.top_index(kind);
+        // SAFETY: initialised, of this kind (`top_index`), and written through `&mut self` alone.
+        let head = unsafe { self.head_at::<H, V>(index).as_ref() };
+        // SAFETY: as above.
+        (head, unsafe { self.slots_at::<H, V>(index).as_ref() })
+    }
+
+    /// The same, to be written: no store into a frame costs more than a store.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::top`].
+    #[inline(always)]
+    pub fn top_mut<H: FrameData, V: SlotData>(
+        &mut self,
+        kind: &'static FrameKind<H, V>,
+    ) -> (&mut H::With<'gc>, &mut [V::With<'gc>]) {
+        let index = self.top_index(kind);
+        // SAFETY: initialised and of this kind (`top_index`); the top frame is open, so no marker
+        // reads it; borrowed with `self`.
+        let head = unsafe { self.head_at::<H, V>(index).as_mut() };
+        // SAFETY: as above; apart from the head.
+        (head, unsafe { self.slots_at::<H, V>(index).as_mut() })
+    }
+
+    /// Pops the top frame and returns its head.
+    ///
+    /// # Panics
+    ///
+    /// If the top frame is of another kind, or there is none, or it is a scope's.
+    #[inline(always)]
+    pub fn pop<H: FrameData, V: SlotData>(
+        &mut self,
+        kind: &'static FrameKind<H, V>,
+    ) -> H::With<'gc> {
+        let index = self.top_index(kind);
+        self.before_pop(index);
+        // SAFETY: initialised and of this kind; the frame is forgotten below.
+        let head = unsafe { self.head_at::<H, V>(index).read() };
+        let end_bytes = self.memory.top_bytes;
+        // SAFETY: there is a frame.
+        unsafe { self.memory.pop() };
+        self.poison(end_bytes);
+        head
+    }
+
+    /// Pops the top frame, whatever its kind, and drops its head; false if there is none.
+    ///
+    /// # Panics
+    ///
+    /// If it is a scope's, or its drop glue panics; it is gone then.
+    pub fn discard(&mut self) -> bool {
+        let Some(index) = self.memory.depth.checked_sub(1) else {
+            return false;
+        };
+        self.before_pop(index);
+        let end_bytes = self.memory.top_bytes;
+        // SAFETY: there is a frame.
+        unsafe { self.memory.drop_top() };
+        self.poison(end_bytes);
+        true
+    }
+
+    /// Pops what is above the frame at `at`, as a thrown exception does.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such frame any more, or a scope's is above it.
+    pub fn unwind_to(&mut self, at: FrameAt) {
+        let is_there = at.index < self.memory.depth && {
+            // SAFETY: there is such a frame, and this thread alone writes headers.
+            unsafe { self.memory.header(at.index) }.serial == at.serial
+        };
+        assert!(is_there, "the frame to unwind to has been popped");
+        while self.memory.depth > at.index + 1 {
+            self.discard();
+        }
+    }
+
+    /// Frame `index` is about to be popped, and the one below it to be the top.
+    #[inline(always)]
+    fn before_pop(&mut self, index: u32) {
+        if index < self.floor {
+            popped_from_within();
+        }
+        if index > 0 {
+            self.open(index - 1);
+        }
+    }
+
+    #[inline(always)]
+    fn poison(&self, end_bytes: usize) {
+        if self.home.options.poison {
+            // SAFETY: what was popped just now was there.
+            unsafe { self.memory.poison(end_bytes, Debug::POISON) };
+        }
+    }
+
+    /// The head of a frame, anywhere in the stack.
+    ///
+    /// # Panics
+    ///
+    /// If the frame has been popped, or is of another kind.
+    pub fn head<H: FrameData, V: SlotData>(
+        &self,
+        kind: &'static FrameKind<H, V>,
+        at: FrameAt,
+    ) -> &H::With<'gc> {
+        let index = self.index_of(kind, at);
+        // SAFETY: initialised, of this kind, and written through `&mut self` alone.
+        unsafe { self.head_at::<H, V>(index).as_ref() }
+    }
+
+    /// A slot of a frame, anywhere in the stack.
+    ///
+    /// # Panics
+    ///
+    /// If the frame has been popped, is of another kind, or has no such slot.
+    #[inline]
+    pub fn get<H: FrameData, V: SlotData>(
+        &self,
+        kind: &'static FrameKind<H, V>,
+        at: FrameAt,
+        slot: usize,
+    ) -> V::With<'gc> {
+        let index = self.index_of(kind, at);
+        // SAFETY: initialised, of this kind, and written through `&mut self` alone.
+        let slots = unsafe { self.slots_at::<H, V>(index).as_ref() };
+        slots[slot]
+    }
+
+    /// Writes a slot of a frame, anywhere in the stack.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::get`].
+    #[inline]
+    pub fn set<H: FrameData, V: SlotData>(
+        &mut self,
+        kind: &'static FrameKind<H, V>,
+        at: FrameAt,
+        slot: usize,
+        value: V::With<'gc>,
+    ) {
+        let index = self.index_of(kind, at);
+        let mut slots = self.slots_at::<H, V>(index);
+        if self.shared.is_open(index) {
+            // SAFETY: initialised, of this kind, open, and this thread's.
+            let slots = unsafe { slots.as_mut() };
+            slots[slot] = value;
+            return;
+        }
+        assert!(slot < slots.len(), "a frame has no slot {slot}");
+        let mut collected = None;
+        self.shared.write_below(|| {
+            collected = Some(fiber::collect(&self.memory, index..index + 1));
+            // SAFETY: as above; no marker reads it, because the lock is held.
+            let slots = unsafe { slots.as_mut() };
+            slots[slot] = value;
+        });
+        collected
+            .into_iter()
+            .for_each(|collected| self.log(collected));
+    }
+
+    /// Frames from this index up were pushed in this turn, and are open.
+    pub(super) fn is_new(&self, index: u32) -> bool {
+        index >= self.born
+    }
+
+    /// Raises the floor to the top; the floor before.
+    pub(super) fn raise_floor(&mut self) -> u32 {
+        std::mem::replace(&mut self.floor, self.memory.depth)
+    }
+
+    /// Lowers the floor and pops what is above frame `index`, and that one too.
+    pub(super) fn leave_scope(&mut self, floor: u32, index: u32) {
+        self.floor = floor;
+        while self.memory.depth > index {
+            self.discard();
+        }
+    }
+
+    /// Replaces the kind of a frame whose head has been moved out.
+    pub(super) fn set_taken(&mut self, index: u32, serial: u32, kind: &'static Known) {
+        debug_assert!(self.is_new(index));
+        let header = super::kind::Header {
+            kind,
+            serial,
+            slots: 0,
+        };
+        // SAFETY: the caller has found the frame at this index.
+        let frame = unsafe { self.memory.frame(index) };
+        // SAFETY: a frame begins with its header; it is open, and this thread's.
+        unsafe { frame.cast().write(header) };
+    }
+}
+
+impl Drop for Frames<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        let memory = &mut self.memory;
+        memory.peak_bytes = memory.peak_bytes.max(memory.used_bytes());
+        self.shared.unmount(*memory, memory.depth);
+    }
+}
+
+impl fmt::Debug for Frames<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("depth", &self.depth())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_frame(wanted: &Known) -> ! {
+    panic!("a frame `{}` is asked of an empty stack", wanted.name)
+}
+
+#[cold]
+#[inline(never)]
+fn another_kind(found: &Known, wanted: &Known) -> ! {
+    panic!(
+        "a frame `{}` is used as a frame `{}`",
+        found.name, wanted.name
+    )
+}
+
+#[cold]
+#[inline(never)]
+fn gone(at: FrameAt, wanted: &Known) -> ! {
+    panic!(
+        "the frame `{}` at depth {} has been popped",
+        wanted.name, at.index
+    )
+}
+
+#[cold]
+#[inline(never)]
+fn popped_from_within() -> ! {
+    panic!("a scope's frame is popped from within: the scope's end does that")
+}
