@@ -15,7 +15,8 @@
 //! | `watermark` | frames below it are to be scanned; 0 while no cycle marks | under the lock |
 //! | `unscanned` | the same, for who holds the lock | under the lock |
 //! | `stamp` | the cycle that the watermark is of; 0: of none | under the lock |
-//! | `mounted` | a turn is running: memory is the fiber's | under the lock |
+//! | `hands` | `Idle`: whoever has the lock may move the memory · `Mounted`: it is the fiber's · |
+//! | | `Retired`: it is, or was, its last owner's, who gives it back | under the lock |
 //!
 //! The lock is held for one *chunk*: some frames, together little more than
 //! [`CHUNK_BYTES`]. A fiber takes it when it is mounted and unmounted, when it pops into an
@@ -43,7 +44,8 @@
 //! having happened before it writes.
 //!
 //! *Shrinking* moves the memory of a stack that is not mounted, under the lock: a fiber that is
-//! mounted next finds the new memory, a marker the one or the other, whole.
+//! mounted next finds the new memory, a marker the one or the other, whole. A stack that was dropped
+//! meanwhile is not idle any more, so its memory is given back once.
 
 use crate::sync::{AtomicU32, Mutex, Ordering, lock};
 
@@ -56,13 +58,21 @@ pub(crate) struct Shared<M> {
     state: Mutex<State<M>>,
 }
 
+/// In whose hands the memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hands {
+    Idle,
+    Mounted,
+    Retired,
+}
+
 /// What the lock guards.
 pub(crate) struct State<M> {
     /// The fiber's own copy counts while it is mounted, but for where the frames are.
     pub(crate) memory: M,
     /// Frames, when it was unmounted last.
     depth: u32,
-    mounted: bool,
+    hands: Hands,
     stamp: u64,
     unscanned: u32,
 }
@@ -74,7 +84,7 @@ impl<M: Clone> Shared<M> {
             state: Mutex::new(State {
                 memory,
                 depth: 0,
-                mounted: false,
+                hands: Hands::Idle,
                 stamp: 0,
                 unscanned: 0,
             }),
@@ -85,7 +95,7 @@ impl<M: Clone> Shared<M> {
     /// must [`Self::descend`] before it writes a frame that is not [`Self::is_open`].
     pub(crate) fn mount(&self, marking: Option<u64>) -> M {
         let mut state = lock(&self.state);
-        state.mounted = true;
+        state.hands = Hands::Mounted;
         match marking {
             Some(cycle) => self.begin(&mut state, cycle),
             None => {
@@ -101,7 +111,7 @@ impl<M: Clone> Shared<M> {
         let mut state = lock(&self.state);
         state.memory = memory;
         state.depth = depth;
-        state.mounted = false;
+        state.hands = Hands::Idle;
     }
 
     /// All frames are to be scanned in `cycle`, unless that has begun before.
@@ -162,16 +172,19 @@ impl<M: Clone> Shared<M> {
         act(&mut lock(&self.state).memory)
     }
 
-    /// Moves the memory by `act` if no turn is running.
+    /// Moves the memory by `act` if it is in nobody's hands.
     pub(crate) fn if_idle<R>(&self, act: impl FnOnce(&mut M) -> R) -> Option<R> {
         let mut state = lock(&self.state);
-        (!state.mounted).then(|| act(&mut state.memory))
+        (state.hands == Hands::Idle).then(|| act(&mut state.memory))
     }
 
     /// Calls `visit` with each frame of a stack that is not mounted, while none can be.
     pub(crate) fn visit_stopped(&self, mut visit: impl FnMut(&M, u32)) {
         let state = lock(&self.state);
-        assert!(!state.mounted, "a stack is mounted in a stopped world");
+        assert!(
+            state.hands != Hands::Mounted,
+            "a stack is mounted in a stopped world"
+        );
         (0..state.depth).for_each(|index| visit(&state.memory, index));
     }
 
@@ -181,6 +194,7 @@ impl<M: Clone> Shared<M> {
         last(&state.memory, state.unscanned);
         self.set_watermark(&mut state, 0);
         state.depth = 0;
+        state.hands = Hands::Retired;
         state.memory.clone()
     }
 }
