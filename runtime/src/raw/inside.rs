@@ -194,12 +194,6 @@ impl<'m, C: Collector> Inside<'m, C> {
         self.state.phase()
     }
 
-    /// The cycle, if this mutator is in its phase of marking.
-    #[inline(always)]
-    pub(crate) fn marking_phase(&self) -> Option<u64> {
-        (self.phase() == Phase::Marking).then(|| self.marking())
-    }
-
     /// Whether nobody asks anything of this mutator.
     #[inline(always)]
     pub(crate) fn is_calm(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::heap::Runtime;
 use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::inside::LogSink;
+use crate::raw::phase::Phase;
 use crate::raw::task::{self, Task};
 use crate::sync::AtomicUsize;
 use alloc_core::{Mmap, PageHeap, ReserveError};
@@ -190,18 +191,18 @@ impl Stack {
             self.cell.home.core().is_none(),
             "a heap's stack is run without its heap: use `Fibers::turn`"
         );
-        self.mounted(None, None, run)
+        self.mounted((Phase::Idle, 0), None, run)
     }
 
-    /// Mounts the stack for `run`.
+    /// Mounts the stack for `run`, at this moment of a mutator: its phase, and the cycle.
     #[inline]
     pub(super) fn mounted<'gc, R>(
         &mut self,
-        marking: Option<u64>,
+        moment: (Phase, u64),
         sink: Option<&dyn LogSink>,
         run: impl for<'a> FnOnce(&mut Frames<'a, 'gc>) -> R,
     ) -> R {
-        let mut frames = Frames::mount(&self.cell, marking, sink);
+        let mut frames = Frames::mount(&self.cell, moment, sink);
         run(&mut frames)
     }
 

@@ -12,6 +12,7 @@ use super::scan::Shared;
 use super::{Refused, StackError};
 use crate::debug::Debug;
 use crate::raw::inside::LogSink;
+use crate::raw::phase::Phase;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -51,10 +52,10 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     #[inline]
     pub(super) fn mount(
         cell: &'a Cell,
-        marking: Option<u64>,
+        (phase, cycle): (Phase, u64),
         sink: Option<&'a dyn LogSink>,
     ) -> Self {
-        let memory = cell.shared.mount(marking);
+        let memory = cell.shared.mount(phase, cycle);
         let frames = Self {
             memory,
             floor: 0,

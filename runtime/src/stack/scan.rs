@@ -37,7 +37,10 @@
 //!
 //! *Mounting in another phase takes the stamp away.* One who still allocates white may store a
 //! white object into a frame that another mutator has seen scanned; then the stack is scanned
-//! again, and the marker's pass comes after all have acknowledged H3.
+//! again, and the marker's pass comes after all have acknowledged H3. But while a cycle arms the
+//! watermark stays: a mutator in the phase of marking may have had the stack before, and hidden in
+//! a black object what it read in a frame that nobody has scanned. `tests/search.rs` searches all
+//! of this for what goes wrong with less.
 //!
 //! *Memory.* A frame below the watermark was written before the lock was last released. A fiber
 //! that loads a lower watermark with Acquire sees what the marker did, which was to read, as
@@ -47,6 +50,7 @@
 //! mounted next finds the new memory, a marker the one or the other, whole. A stack that was dropped
 //! meanwhile is not idle any more, so its memory is given back once.
 
+use crate::raw::phase::Phase;
 use crate::sync::{AtomicU32, Mutex, Ordering, lock};
 
 /// Bytes of frames after which the lock is given up: some microseconds of scanning.
@@ -91,14 +95,16 @@ impl<M: Clone> Shared<M> {
         }
     }
 
-    /// Begins a turn. `marking`: the cycle, if the mutator is in the phase of marking. The caller
-    /// must [`Self::descend`] before it writes a frame that is not [`Self::is_open`].
-    pub(crate) fn mount(&self, marking: Option<u64>) -> M {
+    /// Begins a turn of a mutator in `phase`, of which `cycle` is the number if it is that of
+    /// marking. The caller must [`Self::descend`] before it writes a frame that is not
+    /// [`Self::is_open`].
+    pub(crate) fn mount(&self, phase: Phase, cycle: u64) -> M {
         let mut state = lock(&self.state);
         state.hands = Hands::Mounted;
-        match marking {
-            Some(cycle) => self.begin(&mut state, cycle),
-            None => {
+        match phase {
+            Phase::Marking => self.begin(&mut state, cycle),
+            Phase::Arming | Phase::Armed => state.stamp = 0,
+            Phase::Idle => {
                 state.stamp = 0;
                 self.set_watermark(&mut state, 0);
             }

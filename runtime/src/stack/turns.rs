@@ -47,8 +47,8 @@ impl<C: Collector> Fibers<'_, C> {
             stack.is_of(&inside.shared.core),
             "a stack was run in a heap that it is not of"
         );
-        let (marking, cx) = (inside.marking_phase(), Cx::new(inside));
-        stack.mounted(marking, Some(inside), |frames| run(&cx, frames))
+        let (cx, moment) = (Cx::new(inside), (inside.phase(), inside.marking()));
+        stack.mounted(moment, Some(inside), |frames| run(&cx, frames))
     }
 
     /// Acknowledges what a cycle asks of this mutator, whatever it is, and waits while the world is
