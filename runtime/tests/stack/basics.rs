@@ -78,7 +78,7 @@ fn heads_and_slots_are_aligned() {
     });
 }
 
-/// Kills: `limit-forgotten`.
+/// Kills: `limit-doubled`.
 #[test]
 fn a_breach_of_the_limit_is_a_value_that_names_depth_and_kind() {
     let mut stack = stack(1 << 16);
@@ -154,7 +154,6 @@ fn an_exception_unwinds_to_a_frame() {
     });
 }
 
-/// Kills: `serials-from-zero`.
 #[test]
 fn a_turn_finds_what_the_turn_before_has_left() {
     let mut stack = stack(1 << 20);
