@@ -214,10 +214,10 @@ impl Stack {
 
     /// Frames on it.
     pub fn depth(&self) -> usize {
-        self.looked_at(|memory| memory.depth as usize)
+        self.looked_at(|memory| memory.depth() as usize)
     }
 
-    /// Bytes in use.
+    /// Bytes in use, by frames and the directory of where they are.
     pub fn used_bytes(&self) -> usize {
         self.looked_at(Memory::used_bytes)
     }
@@ -276,7 +276,7 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     fn drop_frames(&mut self) {
-        while self.memory.depth > 0 {
+        while self.memory.depth() > 0 {
             // SAFETY: there is one, and nobody else has the stack.
             unsafe { self.memory.drop_top() };
         }

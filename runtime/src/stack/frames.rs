@@ -6,7 +6,7 @@
 //! however the stack moves, and which finds nothing once its frame is gone.
 
 use super::fiber::{self, Cell, Collected, Home};
-use super::kind::{FRAME_BYTES_MAX, FrameData, FrameKind, FrameOf, Known, SlotData};
+use super::kind::{FRAME_BYTES_MAX, FrameData, FrameKind, FrameOf, Header, Known, SlotData, TAKEN};
 use super::memory::Memory;
 use super::scan::Shared;
 use super::{Refused, StackError};
@@ -37,6 +37,8 @@ impl FrameAt {
 /// a frame holds may refer to this heap's objects and to no other's.
 pub struct Frames<'a, 'gc> {
     memory: Memory,
+    /// A pop from above this asks nothing: see [`Self::guard_again`].
+    guard: usize,
     /// Frames that only their scope may pop.
     floor: u32,
     /// Frames when the turn began; what is above was pushed in it, and is open.
@@ -56,23 +58,24 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         sink: Option<&'a dyn LogSink>,
     ) -> Self {
         let memory = cell.shared.mount(phase, cycle);
-        let frames = Self {
+        let mut frames = Self {
             memory,
+            guard: 0,
             floor: 0,
-            born: memory.depth,
+            born: memory.depth(),
             shared: &cell.shared,
             home: &cell.home,
             sink,
             brand: PhantomData,
         };
-        if memory.depth > 0 {
-            frames.open(memory.depth - 1);
+        if let Some(top) = frames.born.checked_sub(1) {
+            frames.open(top);
         }
+        frames.guard_again();
         frames
     }
 
     /// Makes frame `index` one that may be written; the frame above it is, or it is the top.
-    #[inline(always)]
     fn open(&self, index: u32) {
         if !self.shared.is_open(index) {
             self.open_slow();
@@ -91,6 +94,19 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         self.log(collected);
     }
 
+    /// Sets the guard: below it a pop has a scope to respect, a frame to scan, or memory to poison.
+    /// (The watermark may have come down since: then a pop looks once too often.)
+    fn guard_again(&mut self) {
+        let watermark = self.shared.watermark();
+        let unscanned = if watermark > 0 { watermark + 1 } else { 0 };
+        let guarded = if self.home.options.poison {
+            u32::MAX
+        } else {
+            unscanned.max(self.floor)
+        };
+        self.guard = self.memory.guard(guarded);
+    }
+
     fn log(&self, collected: Collected) {
         if let Some(sink) = self.sink {
             if collected.gave_up {
@@ -103,10 +119,10 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// Frames on the stack.
     #[inline(always)]
     pub fn depth(&self) -> usize {
-        self.memory.depth as usize
+        self.memory.depth() as usize
     }
 
-    /// Bytes in use.
+    /// Bytes in use, by frames and the directory of where they are.
     pub fn used_bytes(&self) -> usize {
         self.memory.used_bytes()
     }
@@ -114,7 +130,7 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// Where the top frame is, if there is one.
     #[inline(always)]
     pub fn here(&self) -> Option<FrameAt> {
-        let index = self.memory.depth.checked_sub(1)?;
+        let index = self.memory.depth().checked_sub(1)?;
         // SAFETY: there is such a frame, and this thread alone writes headers.
         let serial = unsafe { self.memory.header(index) }.serial;
         Some(FrameAt { index, serial })
@@ -136,17 +152,14 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         fill: V::With<'gc>,
     ) -> Result<FrameAt, Refused<H::With<'gc>>> {
         let bytes = FrameOf::<H, V>::bytes(slots);
-        let room =
-            bytes.is_some_and(|bytes| self.memory.bytes_with(bytes) <= self.memory.block.bytes());
+        let room = bytes.is_some_and(|bytes| self.memory.has_room(bytes));
         if !room && let Err(cause) = self.grow(kind.known(), bytes) {
             return Err(Refused { head, cause });
         }
         let bytes = bytes.unwrap_or(FRAME_BYTES_MAX);
         // SAFETY: there is room, or the stack has grown.
-        let serial = unsafe { self.memory.push(kind.known(), slots as u32, bytes) };
-        let index = self.memory.depth - 1;
-        // SAFETY: there is such a frame.
-        let frame = unsafe { self.memory.frame(index) };
+        let (frame, serial) = unsafe { self.memory.push(kind.known(), slots as u32, bytes) };
+        let index = self.memory.depth() - 1;
         // SAFETY: memory of such a frame is there.
         let at = unsafe { FrameOf::<H, V>::head(frame) }.cast::<H::With<'gc>>();
         // SAFETY: the frame's own and aligned; the types differ in their brands (`Rebrand`).
@@ -167,7 +180,7 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     fn grow(&mut self, kind: &'static Known, bytes: Option<usize>) -> Result<(), StackError> {
         let home = self.home;
         let limit = |asked_bytes| StackError::Limit {
-            depth: self.memory.depth as usize,
+            depth: self.memory.depth() as usize,
             kind: kind.name,
             asked_bytes,
             used_bytes: self.memory.used_bytes(),
@@ -190,13 +203,14 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         // SAFETY: the stack's until now; nothing is in it any more.
         unsafe { home.pool.give(left) };
         memory.peak_bytes = memory.peak_bytes.max(needed_bytes);
+        self.guard_again();
         Ok(())
     }
 
     /// The index of the top frame, which is of this kind.
     #[inline(always)]
     fn top_index<H, V>(&self, kind: &'static FrameKind<H, V>) -> u32 {
-        let Some(index) = self.memory.depth.checked_sub(1) else {
+        let Some(index) = self.memory.depth().checked_sub(1) else {
             no_frame(kind.known());
         };
         // SAFETY: there is such a frame, and this thread alone writes headers.
@@ -210,7 +224,7 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// The index of the frame at `at`, if it is there and of this kind.
     #[inline(always)]
     pub(super) fn index_of<H, V>(&self, kind: &'static FrameKind<H, V>, at: FrameAt) -> u32 {
-        if at.index >= self.memory.depth {
+        if at.index >= self.memory.depth() {
             gone(at, kind.known());
         }
         // SAFETY: there is such a frame, and this thread alone writes headers.
@@ -289,14 +303,26 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         &mut self,
         kind: &'static FrameKind<H, V>,
     ) -> H::With<'gc> {
-        let index = self.top_index(kind);
-        self.before_pop(index);
-        // SAFETY: initialised and of this kind; the frame is forgotten below.
-        let head = unsafe { self.head_at::<H, V>(index).read() };
-        let end_bytes = self.memory.top_bytes;
+        if !self.memory.is_above(self.guard) {
+            self.before_pop(kind.known());
+        }
+        // SAFETY: there is one: the guard is not below the bottom.
+        let frame = unsafe { self.memory.top_frame() };
+        // SAFETY: a frame begins with its header, which this thread alone writes.
+        let found = unsafe { frame.cast::<Header>().as_ref() }.kind;
+        if !std::ptr::eq(found, kind.known()) {
+            another_kind(found, kind.known());
+        }
+        // SAFETY: memory of a frame of this kind.
+        let head = unsafe { FrameOf::<H, V>::head(frame) }.cast::<H::With<'gc>>();
+        // SAFETY: initialised; the frame is forgotten below.
+        let head = unsafe { head.read() };
+        let end_bytes = self.memory.top;
         // SAFETY: there is a frame.
         unsafe { self.memory.pop() };
-        self.poison(end_bytes);
+        if self.guard == 0 {
+            self.poison(end_bytes);
+        }
         head
     }
 
@@ -306,11 +332,11 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     ///
     /// If it is a scope's, or its drop glue panics; it is gone then.
     pub fn discard(&mut self) -> bool {
-        let Some(index) = self.memory.depth.checked_sub(1) else {
+        if self.memory.depth() == 0 {
             return false;
-        };
-        self.before_pop(index);
-        let end_bytes = self.memory.top_bytes;
+        }
+        self.before_pop(TAKEN.known());
+        let end_bytes = self.memory.top;
         // SAFETY: there is a frame.
         unsafe { self.memory.drop_top() };
         self.poison(end_bytes);
@@ -323,28 +349,32 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     ///
     /// If there is no such frame any more, or a scope's is above it.
     pub fn unwind_to(&mut self, at: FrameAt) {
-        let is_there = at.index < self.memory.depth && {
+        let is_there = at.index < self.memory.depth() && {
             // SAFETY: there is such a frame, and this thread alone writes headers.
             unsafe { self.memory.header(at.index) }.serial == at.serial
         };
         assert!(is_there, "the frame to unwind to has been popped");
-        while self.memory.depth > at.index + 1 {
+        while self.memory.depth() > at.index + 1 {
             self.discard();
         }
     }
 
-    /// Frame `index` is about to be popped, and the one below it to be the top.
-    #[inline(always)]
-    fn before_pop(&mut self, index: u32) {
+    /// The top frame is about to be popped, and the one below it to be the top.
+    #[cold]
+    #[inline(never)]
+    fn before_pop(&mut self, wanted: &'static Known) {
+        let Some(index) = self.memory.depth().checked_sub(1) else {
+            no_frame(wanted);
+        };
         if index < self.floor {
             popped_from_within();
         }
         if index > 0 {
             self.open(index - 1);
         }
+        self.guard_again();
     }
 
-    #[inline(always)]
     fn poison(&self, end_bytes: usize) {
         if self.home.options.poison {
             // SAFETY: what was popped just now was there.
@@ -426,13 +456,16 @@ impl<'a, 'gc> Frames<'a, 'gc> {
 
     /// Raises the floor to the top; the floor before.
     pub(super) fn raise_floor(&mut self) -> u32 {
-        std::mem::replace(&mut self.floor, self.memory.depth)
+        let floor = std::mem::replace(&mut self.floor, self.memory.depth());
+        self.guard_again();
+        floor
     }
 
     /// Lowers the floor and pops what is above frame `index`, and that one too.
     pub(super) fn leave_scope(&mut self, floor: u32, index: u32) {
         self.floor = floor;
-        while self.memory.depth > index {
+        self.guard_again();
+        while self.memory.depth() > index {
             self.discard();
         }
     }
@@ -440,7 +473,7 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// Replaces the kind of a frame whose head has been moved out.
     pub(super) fn set_taken(&mut self, index: u32, serial: u32, kind: &'static Known) {
         debug_assert!(self.is_new(index));
-        let header = super::kind::Header {
+        let header = Header {
             kind,
             serial,
             slots: 0,
@@ -457,7 +490,7 @@ impl Drop for Frames<'_, '_> {
     fn drop(&mut self) {
         let memory = &mut self.memory;
         memory.peak_bytes = memory.peak_bytes.max(memory.used_bytes());
-        self.shared.unmount(*memory, memory.depth);
+        self.shared.unmount(*memory, memory.depth());
     }
 }
 

@@ -142,6 +142,12 @@ impl<M: Clone> Shared<M> {
         index >= self.watermark.load(Ordering::Acquire)
     }
 
+    /// The watermark, or what it was: it comes down by itself.
+    pub(crate) fn watermark(&self) -> u32 {
+        // Acquire: as in `is_open`.
+        self.watermark.load(Ordering::Acquire)
+    }
+
     /// The fiber scans a chunk below the watermark; `visit` reports a frame's references, and says
     /// how many bytes it has.
     pub(crate) fn descend(&self, visit: impl FnMut(&M, u32) -> usize) {

@@ -137,8 +137,6 @@ fn an_endless_loop_delays_no_cycle() {
 
 /// A fiber unwinds a deep stack, and moves what it finds to where markers do not look again, while
 /// one cycle follows another.
-///
-/// Kills: `popped-unscanned`.
 #[test]
 fn a_deep_stack_is_scanned_while_it_is_unwound() {
     const DEPTH: u64 = 20_000;
@@ -253,8 +251,6 @@ fn a_stack_of_another_heap_is_refused() {
 }
 
 /// A stack that is dropped in the middle of a cycle takes nothing along that was read from it.
-///
-/// Kills: `dropped-unscanned`.
 #[test]
 fn a_stack_dropped_in_mid_cycle_loses_nothing() {
     let heap = Heap::builder().gc_off().debug(checking()).build().unwrap();

@@ -325,7 +325,6 @@ fn replayable<R>(seed: u64, run: impl FnOnce() -> R) -> R {
     run()
 }
 
-/// Kills: `stores-below-unlogged`.
 #[test]
 fn programs_by_chance_lose_nothing() {
     let seed = std::env::var("HEAPWRIGHT_SEED").map_or(1, |seed| seed.parse().unwrap());

@@ -18,7 +18,7 @@ struct Pair<'gc> {
 /// Panics when it is dropped, having counted that.
 #[derive(Trace)]
 #[trace(noscan)]
-struct Angry(Arc<()>);
+struct Angry(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
 
 impl Drop for Angry {
     fn drop(&mut self) {
