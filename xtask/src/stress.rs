@@ -1,4 +1,5 @@
-//! The stress of the default collector, for minutes: every debug mode in turn, with new seeds.
+//! The stress of the default collector, for minutes: every debug mode in turn, with new seeds. Or
+//! that of stacks, for so many programs.
 //!
 //! The test itself goes through the modes and prints a line before and after each round; here is
 //! what it needs around it: a release build, the time, and the way back to a round that failed.
@@ -26,18 +27,25 @@ pub(crate) struct Options {
     /// The first round's seed; each round after it takes the next
     #[arg(long)]
     seed: Option<u64>,
+    /// So many programs on stacks, by chance, instead of rounds of minutes
+    #[arg(long, conflicts_with_all = ["minutes", "mode"])]
+    programs: Option<u64>,
 }
 
 /// Builds the stress and runs it; fails with what replays the round that failed.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<String> {
     ensure!(options.minutes > 0.0, "--minutes must be above zero");
-    let test = ["test", "--release", "-p", "runtime", "--test", "stress"];
+    let (target, name) = match options.programs {
+        Some(_) => ("stack", "programs::many_programs"),
+        None => ("stress", "matrix"),
+    };
+    let test = ["test", "--release", "-p", "runtime", "--test", target];
     // Apart, so that the time is the stress's alone.
     pass(cargo(workspace).args(test).arg("--no-run"))?;
     let mut command = cargo(workspace);
     command
         .args(test)
-        .args(["--", "--ignored", "--exact", "matrix", "--nocapture"])
+        .args(["--", "--ignored", "--exact", name, "--nocapture"])
         .env("HEAPWRIGHT_STRESS_MINUTES", options.minutes.to_string())
         .env_remove("HEAPWRIGHT_STRESS_SECONDS")
         .env_remove("HEAPWRIGHT_STRESS_MODE");
@@ -46,6 +54,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<String> {
     }
     if let Some(seed) = options.seed {
         command.env("HEAPWRIGHT_SEED", seed.to_string());
+    }
+    if let Some(programs) = options.programs {
+        command.env("HEAPWRIGHT_STACK_PROGRAMS", programs.to_string());
     }
     let start = Instant::now();
     let seen = watch(&mut command)?;
@@ -107,6 +118,11 @@ fn blame(begun: Option<&str>, rounds: usize) -> String {
             .to_owned()
     };
     match begun {
+        Some(round) if round.contains("mode=stack") => format!(
+            "the stress failed after {rounds} batches; replay the programs from there: \
+             cargo xtask stress --programs 4000 --seed {}",
+            value("seed=")
+        ),
         Some(_) => format!(
             "the stress failed after {rounds} rounds; replay: \
              cargo xtask stress --mode {} --seed {}",
@@ -132,5 +148,7 @@ mod tests {
         let blamed = blame(seen.begun.as_deref(), seen.rounds);
         assert!(blamed.contains("after 1 rounds"), "{blamed}");
         assert!(blamed.ends_with("--mode all --seed 8"), "{blamed}");
+        let blamed = blame(Some("mode=stack seed=4001"), 1);
+        assert!(blamed.ends_with("--programs 4000 --seed 4001"), "{blamed}");
     }
 }
