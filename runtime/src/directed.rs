@@ -6,8 +6,8 @@
 //! a field at which the marker stops until it is opened, so that what lies behind it is not marked
 //! yet. What each test loses, if anything, is found by its poison.
 //!
-//! Mutants: those of `xtask/mutants/runtime-stress.toml` and `runtime-stack.toml` that name `lib` as
-//! their test.
+//! Mutants: those of `xtask/mutants/runtime-stress.toml` and `runtime-stack.toml` that name `lib`
+//! as their test.
 
 mod arming;
 mod brakes;

@@ -1,4 +1,5 @@
-//! A fiber on a stack that the marker has not come to: it stands at a gate in another stack's frame.
+//! A fiber on a stack that the marker has not come to: it stands at a gate in another stack's
+//! frame.
 
 use super::brakes::Gate;
 use super::{Leaf, heap, leaf};

@@ -72,7 +72,7 @@ impl Stacks {
         let source = AnySource::new(Mmap::default());
         let [bytes, bytes_min] = RESERVE_BYTES;
         let pages = PageHeap::new(source, bytes, bytes_min, |_| 0)?;
-        Ok(Self::with(Pages::Own(pages), options))
+        Ok(Self::with(Pages::Own(Box::new(pages)), options))
     }
 
     /// Stacks whose frames may hold references into `heap`, which their memory is counted in: it

@@ -2,9 +2,9 @@
 //!
 //! The top frame is always *open* (see `scan`): so pushing, popping and writing the top ask
 //! nothing of a collector but, at a pop, one compare of the next frame's index with the watermark.
-//! Frames further down are found by [`FrameAt`], an index and a serial number, which stays valid
-//! however the stack moves, and which finds nothing once its frame is gone.
+//! Frames further down are found by their addresses: see `address`.
 
+use super::address::FrameAt;
 use super::fiber::{self, Cell, Collected, Home};
 use super::kind::{FRAME_BYTES_MAX, FrameData, FrameKind, FrameOf, Header, Known, SlotData, TAKEN};
 use super::memory::Memory;
@@ -17,33 +17,19 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-/// Where a frame is, as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameAt {
-    pub(super) index: u32,
-    pub(super) serial: u32,
-}
-
-impl FrameAt {
-    /// How many frames are below it.
-    pub fn depth(self) -> usize {
-        self.index as usize
-    }
-}
-
 /// The frames of a stack, for one turn.
 ///
 /// Types are named under the brand `'static` in a [`FrameKind`], and are the turn's own here: what
 /// a frame holds may refer to this heap's objects and to no other's.
 pub struct Frames<'a, 'gc> {
-    memory: Memory,
+    pub(super) memory: Memory,
     /// A pop from above this asks nothing: see [`Self::guard_again`].
     guard: usize,
     /// Frames that only their scope may pop.
     floor: u32,
     /// Frames when the turn began; what is above was pushed in it, and is open.
     born: u32,
-    shared: &'a Shared<Memory>,
+    pub(super) shared: &'a Shared<Memory>,
     home: &'a Home,
     sink: Option<&'a dyn LogSink>,
     /// Invariant, as [`Gc`](crate::Gc)'s.
@@ -107,7 +93,7 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         self.guard = self.memory.guard(guarded);
     }
 
-    fn log(&self, collected: Collected) {
+    pub(super) fn log(&self, collected: Collected) {
         if let Some(sink) = self.sink {
             if collected.gave_up {
                 sink.give_up();
@@ -125,15 +111,6 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// Bytes in use, by frames and the directory of where they are.
     pub fn used_bytes(&self) -> usize {
         self.memory.used_bytes()
-    }
-
-    /// Where the top frame is, if there is one.
-    #[inline(always)]
-    pub fn here(&self) -> Option<FrameAt> {
-        let index = self.memory.depth().checked_sub(1)?;
-        // SAFETY: there is such a frame, and this thread alone writes headers.
-        let serial = unsafe { self.memory.header(index) }.serial;
-        Some(FrameAt { index, serial })
     }
 
     /// Pushes a frame with this head and so many slots, each of them `fill`. Some instructions, and
@@ -221,23 +198,6 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         index
     }
 
-    /// The index of the frame at `at`, if it is there and of this kind.
-    #[inline(always)]
-    pub(super) fn index_of<H, V>(&self, kind: &'static FrameKind<H, V>, at: FrameAt) -> u32 {
-        if at.index >= self.memory.depth() {
-            gone(at, kind.known());
-        }
-        // SAFETY: there is such a frame, and this thread alone writes headers.
-        let header = unsafe { self.memory.header(at.index) };
-        if header.serial != at.serial {
-            gone(at, kind.known());
-        }
-        if !std::ptr::eq(header.kind, kind.known()) {
-            another_kind(header.kind, kind.known());
-        }
-        at.index
-    }
-
     /// The head of frame `index`, which is of such a kind.
     #[inline(always)]
     pub(super) fn head_at<H: FrameData, V: SlotData>(&self, index: u32) -> NonNull<H::With<'gc>> {
@@ -248,7 +208,10 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     }
 
     #[inline(always)]
-    fn slots_at<H: FrameData, V: SlotData>(&self, index: u32) -> NonNull<[V::With<'gc>]> {
+    pub(super) fn slots_at<H: FrameData, V: SlotData>(
+        &self,
+        index: u32,
+    ) -> NonNull<[V::With<'gc>]> {
         // SAFETY: the caller has checked the index; this thread alone writes headers.
         let count = unsafe { self.memory.header(index) }.slots as usize;
         // SAFETY: as above.
@@ -343,22 +306,6 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         true
     }
 
-    /// Pops what is above the frame at `at`, as a thrown exception does.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such frame any more, or a scope's is above it.
-    pub fn unwind_to(&mut self, at: FrameAt) {
-        let is_there = at.index < self.memory.depth() && {
-            // SAFETY: there is such a frame, and this thread alone writes headers.
-            unsafe { self.memory.header(at.index) }.serial == at.serial
-        };
-        assert!(is_there, "the frame to unwind to has been popped");
-        while self.memory.depth() > at.index + 1 {
-            self.discard();
-        }
-    }
-
     /// The top frame is about to be popped, and the one below it to be the top.
     #[cold]
     #[inline(never)]
@@ -380,73 +327,6 @@ impl<'a, 'gc> Frames<'a, 'gc> {
             // SAFETY: what was popped just now was there.
             unsafe { self.memory.poison(end_bytes, Debug::POISON) };
         }
-    }
-
-    /// The head of a frame, anywhere in the stack.
-    ///
-    /// # Panics
-    ///
-    /// If the frame has been popped, or is of another kind.
-    pub fn head<H: FrameData, V: SlotData>(
-        &self,
-        kind: &'static FrameKind<H, V>,
-        at: FrameAt,
-    ) -> &H::With<'gc> {
-        let index = self.index_of(kind, at);
-        // SAFETY: initialised, of this kind, and written through `&mut self` alone.
-        unsafe { self.head_at::<H, V>(index).as_ref() }
-    }
-
-    /// A slot of a frame, anywhere in the stack.
-    ///
-    /// # Panics
-    ///
-    /// If the frame has been popped, is of another kind, or has no such slot.
-    #[inline]
-    pub fn get<H: FrameData, V: SlotData>(
-        &self,
-        kind: &'static FrameKind<H, V>,
-        at: FrameAt,
-        slot: usize,
-    ) -> V::With<'gc> {
-        let index = self.index_of(kind, at);
-        // SAFETY: initialised, of this kind, and written through `&mut self` alone.
-        let slots = unsafe { self.slots_at::<H, V>(index).as_ref() };
-        slots[slot]
-    }
-
-    /// Writes a slot of a frame, anywhere in the stack.
-    ///
-    /// # Panics
-    ///
-    /// As [`Self::get`].
-    #[inline]
-    pub fn set<H: FrameData, V: SlotData>(
-        &mut self,
-        kind: &'static FrameKind<H, V>,
-        at: FrameAt,
-        slot: usize,
-        value: V::With<'gc>,
-    ) {
-        let index = self.index_of(kind, at);
-        let mut slots = self.slots_at::<H, V>(index);
-        if self.shared.is_open(index) {
-            // SAFETY: initialised, of this kind, open, and this thread's.
-            let slots = unsafe { slots.as_mut() };
-            slots[slot] = value;
-            return;
-        }
-        assert!(slot < slots.len(), "a frame has no slot {slot}");
-        let mut collected = None;
-        self.shared.write_below(|| {
-            collected = Some(fiber::collect(&self.memory, index..index + 1));
-            // SAFETY: as above; no marker reads it, because the lock is held.
-            let slots = unsafe { slots.as_mut() };
-            slots[slot] = value;
-        });
-        collected
-            .into_iter()
-            .for_each(|collected| self.log(collected));
     }
 
     /// Frames from this index up were pushed in this turn, and are open.
@@ -510,19 +390,10 @@ fn no_frame(wanted: &Known) -> ! {
 
 #[cold]
 #[inline(never)]
-fn another_kind(found: &Known, wanted: &Known) -> ! {
+pub(super) fn another_kind(found: &Known, wanted: &Known) -> ! {
     panic!(
         "a frame `{}` is used as a frame `{}`",
         found.name, wanted.name
-    )
-}
-
-#[cold]
-#[inline(never)]
-fn gone(at: FrameAt, wanted: &Known) -> ! {
-    panic!(
-        "the frame `{}` at depth {} has been popped",
-        wanted.name, at.index
     )
 }
 

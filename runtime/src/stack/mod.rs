@@ -58,9 +58,10 @@
 //! # Where to read on
 //!
 //! `scan.rs` says why nothing that a frame holds is lost while a cycle marks beside the fiber;
-//! `memory.rs` how frames lie; `pool.rs` where memory comes from; `entry.rs` how large a stack is at
-//! first.
+//! `memory.rs` how frames lie; `pool.rs` where memory comes from; `entry.rs` how large a stack is
+//! at first.
 
+mod address;
 mod entry;
 mod fiber;
 mod frames;
@@ -72,9 +73,10 @@ mod scan;
 mod scope;
 mod turns;
 
+pub use address::FrameAt;
 pub use entry::EntryPoint;
 pub use fiber::{Stack, StackOptions, Stacks};
-pub use frames::{FrameAt, Frames};
+pub use frames::Frames;
 pub use kind::{CopyUnder, FRAME_BYTES_MAX, FrameData, FrameKind, SlotData};
 pub use scope::Place;
 pub use turns::Fibers;

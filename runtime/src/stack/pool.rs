@@ -156,7 +156,7 @@ impl Order {
 
 /// Whose pages they are.
 pub(crate) enum Pages {
-    Own(PageHeap<AnySource>),
+    Own(Box<PageHeap<AnySource>>),
     OfHeap(Arc<Core>),
 }
 
@@ -254,11 +254,18 @@ mod tests {
     fn pool() -> Pool {
         let source = AnySource::new(Mmap::default());
         let pages = PageHeap::new(source, 64 << 20, 64 << 20, |_| 0).unwrap();
-        Pool::new(Pages::Own(pages))
+        Pool::new(Pages::Own(Box::new(pages)))
     }
 
     fn in_use_bytes(pool: &Pool) -> usize {
         pool.pages.heap().stats().in_use_bytes
+    }
+
+    /// What a block holds. Pages are zero at first, and are written before they are read anew.
+    fn words(block: &mut Block) -> &mut [u64] {
+        let words = NonNull::slice_from_raw_parts(block.at.cast(), block.bytes() / 8);
+        // SAFETY: the block is the test's alone, aligned, and initialised: by the system or by it.
+        unsafe { &mut *words.as_ptr() }
     }
 
     /// Kills: `pool-keeps-every-run`.
@@ -269,18 +276,12 @@ mod tests {
         let mut held: Vec<(Block, u64)> = Vec::new();
         for round in 0..20_000_u64 {
             if held.len() < 300 && random.bool() {
-                let block = pool.take(random.usize(1..200_000)).unwrap();
-                for word in 0..block.bytes() / 8 {
-                    // SAFETY: inside the block, which is ours.
-                    unsafe { block.at.cast::<u64>().add(word).write(round) };
-                }
+                let mut block = pool.take(random.usize(1..200_000)).unwrap();
+                words(&mut block).fill(round);
                 held.push((block, round));
             } else if !held.is_empty() {
-                let (block, wrote) = held.swap_remove(random.usize(..held.len()));
-                for word in 0..block.bytes() / 8 {
-                    // SAFETY: inside the block, which is ours.
-                    assert_eq!(unsafe { block.at.cast::<u64>().add(word).read() }, wrote);
-                }
+                let (mut block, wrote) = held.swap_remove(random.usize(..held.len()));
+                assert!(words(&mut block).iter().all(|word| *word == wrote));
                 // SAFETY: taken from this pool and given back once.
                 unsafe { pool.give(block) };
             }

@@ -47,8 +47,8 @@
 //! having happened before it writes.
 //!
 //! *Shrinking* moves the memory of a stack that is not mounted, under the lock: a fiber that is
-//! mounted next finds the new memory, a marker the one or the other, whole. A stack that was dropped
-//! meanwhile is not idle any more, so its memory is given back once.
+//! mounted next finds the new memory, a marker the one or the other, whole. A stack that was
+//! dropped meanwhile is not idle any more, so its memory is given back once.
 
 use crate::raw::phase::Phase;
 use crate::sync::{AtomicU32, Mutex, Ordering, lock};

@@ -5,7 +5,8 @@
 //! frame is popped at the closure's end, by a panic too, and the value dropped then.
 
 use super::Refused;
-use super::frames::{FrameAt, Frames};
+use super::address::FrameAt;
+use super::frames::Frames;
 use super::kind::{FrameData, FrameKind, TAKEN};
 use crate::collector::Collector;
 use crate::cx::{Cx, Exhausted};
