@@ -80,14 +80,14 @@ impl Writer {
         self.function.code.push(op);
     }
 
-    fn into_new(&mut self, op: impl FnOnce(Reg) -> Op) -> Reg {
+    fn fresh(&mut self, op: impl FnOnce(Reg) -> Op) -> Reg {
         let to = self.reg();
         self.op(op(to));
         to
     }
 
     pub(crate) fn int(&mut self, value: i64) -> Reg {
-        self.into_new(|to| Op::Int(to, value))
+        self.fresh(|to| Op::Int(to, value))
     }
 
     pub(crate) fn set(&mut self, to: Reg, from: Reg) {
@@ -95,22 +95,22 @@ impl Writer {
     }
 
     pub(crate) fn add(&mut self, a: Reg, b: Reg) -> Reg {
-        self.into_new(|to| Op::Add(to, a, b))
+        self.fresh(|to| Op::Add(to, a, b))
     }
 
     pub(crate) fn sub(&mut self, a: Reg, b: Reg) -> Reg {
-        self.into_new(|to| Op::Sub(to, a, b))
+        self.fresh(|to| Op::Sub(to, a, b))
     }
 
     pub(crate) fn less(&mut self, a: Reg, b: Reg) -> Reg {
-        self.into_new(|to| Op::Less(to, a, b))
+        self.fresh(|to| Op::Less(to, a, b))
     }
 
     /// An object with these fields.
     pub(crate) fn object(&mut self, fields: &[Reg]) -> Reg {
         let site = self.function.sites.len();
         self.function.sites.push(fields.len() as u32);
-        let object = self.into_new(|to| Op::New(to, fields.len() as u32, site));
+        let object = self.fresh(|to| Op::New(to, fields.len() as u32, site));
         for (field, from) in (0..).zip(fields) {
             self.store(object, field, *from);
         }
@@ -118,7 +118,7 @@ impl Writer {
     }
 
     pub(crate) fn load(&mut self, object: Reg, field: u32) -> Reg {
-        self.into_new(|to| Op::Load(to, object, field))
+        self.fresh(|to| Op::Load(to, object, field))
     }
 
     pub(crate) fn store(&mut self, object: Reg, field: u32, from: Reg) {
@@ -128,15 +128,15 @@ impl Writer {
     pub(crate) fn close(&mut self, function: Func, captures: &[Reg]) -> Reg {
         let site = self.function.sites.len();
         self.function.sites.push(captures.len() as u32 + 1);
-        self.into_new(|to| Op::Close(to, function, captures.to_vec(), site))
+        self.fresh(|to| Op::Close(to, function, captures.to_vec(), site))
     }
 
     pub(crate) fn call(&mut self, function: Func, arguments: &[Reg]) -> Reg {
-        self.into_new(|to| Op::Call(to, function, arguments.to_vec()))
+        self.fresh(|to| Op::Call(to, function, arguments.to_vec()))
     }
 
     pub(crate) fn call_closure(&mut self, closure: Reg, arguments: &[Reg]) -> Reg {
-        self.into_new(|to| Op::CallClosure(to, closure, arguments.to_vec()))
+        self.fresh(|to| Op::CallClosure(to, closure, arguments.to_vec()))
     }
 
     pub(crate) fn give(&mut self, value: Reg) {
@@ -174,7 +174,7 @@ impl Writer {
     }
 
     pub(crate) fn receive(&mut self, channel: u32) -> Reg {
-        self.into_new(|to| Op::Receive(to, channel))
+        self.fresh(|to| Op::Receive(to, channel))
     }
 
     pub(crate) fn spawn(&mut self, function: Func, argument: Reg) {

@@ -364,10 +364,10 @@ impl<'gc> Step<'_, '_, '_, 'gc> {
             Op::Store(object, field, from) => {
                 self.store(self.get(*object), *field, self.get(*from))?;
             }
-            Op::While(condition, end) | Op::Unless(condition, end) => {
-                if self.int(*condition)? == 0 {
-                    self.next = *end;
-                }
+            Op::While(condition, end) | Op::Unless(condition, end)
+                if self.int(*condition)? == 0 =>
+            {
+                self.next = *end;
             }
             Op::EndLoop(begin) => self.next = *begin,
             Op::Spawn(function, argument) => {

@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     let size = std::env::args().nth(1).unwrap_or_else(|| "10".to_owned());
     let size: i64 = size.parse().context("how large: a number from 1 to 60")?;
     ensure!((1..=60).contains(&size), "how large: a number from 1 to 60");
-    for (name, functions) in programs::all(size.min(60)) {
+    for (name, functions) in programs::all(size) {
         println!("\n{name}");
         let [off, on] = compare(&functions)?;
         for line in &on.output {

@@ -45,7 +45,7 @@ fn count_to(writer: &mut Writer, end: Reg, body: impl FnOnce(&mut Writer, Reg)) 
 fn fibonacci(size: i64) -> Vec<Function> {
     const FIB: Func = 1;
     let main = function("main", 1, 0, |w| {
-        let n = w.int(14 + size);
+        let n = w.int(16 + size / 4);
         let result = w.call(FIB, &[n]);
         w.print("fibonacci", result);
         w.give(result);
