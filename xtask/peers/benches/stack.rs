@@ -5,6 +5,7 @@
 //! medians, and the median of the rounds' ratios. Without a `go` its columns are left out. Both
 //! use frames of 144 bytes; ours write all of theirs, Go's what the function touches.
 
+use peers::cost::cost;
 use peers::report::{self, median};
 use runtime::stack::{EntryPoint, FrameKind, Frames, Stack, StackOptions, Stacks};
 use runtime::{Gc, Heap, Trace};
@@ -47,8 +48,11 @@ fn stacks() -> Result<Stacks, Failure> {
     Ok(Stacks::new(StackOptions::default())?)
 }
 
-fn each_ns(begun: Instant, pieces: usize) -> f64 {
-    begun.elapsed().as_nanos() as f64 / pieces as f64
+/// Processor time of `act`, in nanoseconds a piece.
+fn each_ns(pieces: usize, act: impl FnOnce() -> u64) -> f64 {
+    let (result, cost) = cost(act);
+    black_box(result);
+    cost.each(pieces).cpu
 }
 
 #[inline(never)]
@@ -81,10 +85,10 @@ fn deep(depth: usize) -> Result<[f64; 2], Failure> {
     let mut stack = stack(&stacks);
     Ok(stack.run(|frames| {
         [(); 2].map(|()| {
-            let begun = Instant::now();
-            down(frames, depth);
-            black_box(up(frames, depth));
-            each_ns(begun, depth)
+            each_ns(depth, || {
+                down(frames, depth);
+                up(frames, depth)
+            })
         })
     }))
 }
@@ -117,9 +121,7 @@ fn idle() -> Result<f64, Failure> {
 fn ours(depth: usize) -> Result<Figures, Failure> {
     let stacks = stacks()?;
     let mut stack = stack(&stacks);
-    let begun = Instant::now();
-    black_box(stack.run(push_pop));
-    let push_pop = each_ns(begun, CALLS);
+    let push_pop = each_ns(CALLS, || stack.run(push_pop));
     let [once, again] = deep(depth)?;
     let idle = idle()?;
     let figures = [
