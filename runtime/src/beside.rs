@@ -107,7 +107,10 @@ impl<'s> Beside<'s> {
         let core = self.core;
         self.markers = crew.muster(core.live_bytes());
         self.cycle.markers = self.markers;
-        self.mark_from(crew, &WorldRoots::new(core))
+        let Task::Marking { cycle } = self.task else {
+            unreachable!("this world marks");
+        };
+        self.mark_from(crew, &WorldRoots::beside(core, cycle))
     }
 
     /// Whether a writer could not log what it overwrites.

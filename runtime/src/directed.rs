@@ -6,10 +6,12 @@
 //! a field at which the marker stops until it is opened, so that what lies behind it is not marked
 //! yet. What each test loses, if anything, is found by its poison.
 //!
-//! Mutants: those of `xtask/mutants/runtime-stress.toml` that name `lib` as their test.
+//! Mutants: those of `xtask/mutants/runtime-stress.toml` and `runtime-stack.toml` that name `lib`
+//! as their test.
 
 mod arming;
 mod brakes;
+mod stacks;
 
 use crate::raw::phase::Phase;
 use crate::{

@@ -34,8 +34,9 @@ mod stats;
 mod stop_the_world;
 mod trace_line;
 
-// For compilers, whatever their heap.
+// For compilers and interpreters.
 pub mod escape;
+pub mod stack;
 
 // What is below.
 mod ports;

@@ -13,6 +13,7 @@
 //! | `ephemerons` | pairs whose value lives as long as the key, against the end of marking |
 //! | `roots` | the handle table |
 //! | `slot` | the barrier of a single reference, publication, the checker's own hole |
+//! | `stack` | frames of stacks: fibers, markers, shrinking |
 //! | `lock` | the lock of data inside objects: writers, readers, the marker, sleep |
 //!
 //! The code under test is the shipped one. In `slot` and `lock` handshakes are stood in for by
@@ -25,10 +26,10 @@
 //!
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
 //! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml`, `runtime-assist.toml` and
-//! `runtime-ephemerons.toml`. The words of [`crate::raw::world`] are loaded as they are, not by
-//! read-modify-writes, which would see the newest value and so hide a missing fence; the bounded
-//! searches make up for what loom's reduction misses then. What the models' own heaps consist of is
-//! loaded by read-modify-writes.
+//! `runtime-ephemerons.toml` and `runtime-stack.toml`. The words of [`crate::raw::world`] are loaded
+//! as they are, not by read-modify-writes, which would see the newest value and so hide a missing
+//! fence; the bounded searches make up for what loom's reduction misses then. What the models' own
+//! heaps consist of is loaded by read-modify-writes.
 
 mod assist;
 mod ephemerons;
@@ -37,6 +38,7 @@ mod handshake;
 mod lock;
 mod roots;
 mod slot;
+mod stack;
 mod stop;
 mod wave;
 

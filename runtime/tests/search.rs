@@ -24,7 +24,7 @@ mod protocol;
 mod state;
 
 use explore::{Found, explore};
-use protocol::{Bounds, Protocol, Store, World};
+use protocol::{Bounds, End, Protocol, Store, World};
 use std::time::Instant;
 
 /// Loads, stores, allocation and handles.
@@ -86,6 +86,7 @@ fn loses(name: &str, protocol: Protocol, bounds: Bounds) {
 
 const SHIPPED: Protocol = Protocol::SHIPPED;
 const ARMING: Protocol = Protocol::ARMING;
+const STACKS: Protocol = Protocol::STACKS;
 
 /// The same without handles that come and go.
 const STORES: Bounds = Bounds {
@@ -196,6 +197,24 @@ fn a_whole_cycle_is_safe() {
         ..STORES
     };
     is_safe("cycle", SHIPPED, bounds);
+}
+
+/// References in frames of stacks: acknowledged at checkpoints, and scanned afterwards, by the
+/// mutator that pops them or by the collector, whoever comes first.
+#[test]
+fn stacks_are_safe() {
+    let arming = Protocol {
+        end: End::Oracle,
+        ..STACKS
+    };
+    is_safe("stacks, arming", arming, PROGRAMS);
+    let cycle = Bounds {
+        registers: 1,
+        early_flush: true,
+        registration: true,
+        ..STORES
+    };
+    is_safe("stacks, cycle", STACKS, cycle);
 }
 
 /// The same at sizes that take minutes.

@@ -1,5 +1,6 @@
-//! The stress of the allocator, for millions of operations against its oracles, and of the default
-//! collector, for minutes: every debug mode in turn, with new seeds.
+//! The stress of the allocator, for millions of operations against its oracles; of stacks, for a
+//! million random programs; and of the default collector, for minutes: every debug mode in turn,
+//! with new seeds.
 //!
 //! The collector's test itself goes through the modes and prints a line before and after each
 //! round; here is what it needs around it: a release build, the time, and the way back to a round
@@ -30,6 +31,9 @@ pub(crate) struct Options {
     /// Operations on the allocator, before the collector; 0 for none. None with --mode
     #[arg(long, default_value_t = 10_000_000)]
     operations: u64,
+    /// Programs on stacks, before the collector; 0 for none. None with --mode
+    #[arg(long, default_value_t = 1_000_000)]
+    programs: u64,
 }
 
 /// Stresses the allocator, then the collector.
@@ -39,8 +43,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<String> {
     if options.operations > 0 && options.mode.is_none() {
         notes.push(allocator(workspace, options)?);
     }
+    if options.programs > 0 && options.mode.is_none() {
+        notes.push(rounds(
+            workspace,
+            options,
+            "stack",
+            "programs::many_programs",
+        )?);
+    }
     if options.minutes > 0.0 {
-        notes.push(collector(workspace, options)?);
+        notes.push(rounds(workspace, options, "stress", "matrix")?);
     }
     ensure!(!notes.is_empty(), "nothing was asked for");
     Ok(notes.join("; "))
@@ -72,23 +84,25 @@ fn allocator(workspace: &Workspace, options: &Options) -> Result<String> {
     result.with_context(|| {
         format!(
             "the allocator's stress failed; replay: \
-             cargo xtask stress --minutes 0 --operations 1 --seed {replay}"
+             cargo xtask stress --minutes 0 --operations 1 --programs 0 --seed {replay}"
         )
     })?;
     let done = done.context("the allocator's stress ran nothing")?;
     Ok(format!("{done} in {:.0} s", start.elapsed().as_secs_f64()))
 }
 
-/// Builds the collector's stress and runs it; fails with what replays the round that failed.
-fn collector(workspace: &Workspace, options: &Options) -> Result<String> {
-    let test = ["test", "--release", "-p", "runtime", "--test", "stress"];
+/// Builds a test target of the runtime and runs one of its tests, which goes on by rounds; fails
+/// with what replays the round that failed.
+fn rounds(workspace: &Workspace, options: &Options, target: &str, name: &str) -> Result<String> {
+    let test = ["test", "--release", "-p", "runtime", "--test", target];
     // Apart, so that the time is the stress's alone.
     pass(cargo(workspace).args(test).arg("--no-run"))?;
     let mut command = cargo(workspace);
     command
         .args(test)
-        .args(["--", "--ignored", "--exact", "matrix", "--nocapture"])
+        .args(["--", "--ignored", "--exact", name, "--nocapture"])
         .env("HEAPWRIGHT_STRESS_MINUTES", options.minutes.to_string())
+        .env("HEAPWRIGHT_STACK_PROGRAMS", options.programs.to_string())
         .env_remove("HEAPWRIGHT_STRESS_SECONDS")
         .env_remove("HEAPWRIGHT_STRESS_MODE");
     if let Some(mode) = &options.mode {
@@ -103,7 +117,7 @@ fn collector(workspace: &Workspace, options: &Options) -> Result<String> {
     match seen {
         Seen {
             ok: true, rounds, ..
-        } => Ok(format!("{rounds} rounds in {seconds:.0} s")),
+        } => Ok(format!("{rounds} rounds of {target} in {seconds:.0} s")),
         Seen { begun, rounds, .. } => bail!("{}", blame(begun.as_deref(), rounds)),
     }
 }
@@ -157,6 +171,11 @@ fn blame(begun: Option<&str>, rounds: usize) -> String {
             .to_owned()
     };
     match begun {
+        Some(round) if round.contains("mode=stack") => format!(
+            "the stress failed after {rounds} batches; replay the programs from there: \
+             cargo xtask stress --minutes 0 --operations 0 --programs 4000 --seed {}",
+            value("seed=")
+        ),
         Some(_) => format!(
             "the stress failed after {rounds} rounds; replay: \
              cargo xtask stress --mode {} --seed {}",
@@ -182,5 +201,7 @@ mod tests {
         let blamed = blame(seen.begun.as_deref(), seen.rounds);
         assert!(blamed.contains("after 1 rounds"), "{blamed}");
         assert!(blamed.ends_with("--mode all --seed 8"), "{blamed}");
+        let blamed = blame(Some("mode=stack seed=4001"), 1);
+        assert!(blamed.ends_with("--programs 4000 --seed 4001"), "{blamed}");
     }
 }

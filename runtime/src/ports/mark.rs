@@ -5,6 +5,7 @@
 use crate::raw::core::Core;
 use crate::raw::ephemerons::Waiting;
 use crate::raw::object_type::{info_of, ops, prefetch};
+use crate::stack::Cell;
 use alloc_core::{Bits, GRANULE_BYTES};
 use gc_mark::{Alone, Kind, Object, ObjectModel, Packet, Roots, Shared, Tracer, Visitor};
 use std::sync::Arc;
@@ -127,34 +128,58 @@ unsafe impl ObjectModel for MarkModel {
     }
 }
 
-/// The roots of a world: the handle table, and what the embedder's own tables hold. Handles that
-/// are made later are not among them.
+/// The roots of a world: the handle table, the frames of stacks, and what the embedder's own tables
+/// hold. Handles and stacks that are made later are not among them.
 pub(crate) struct WorldRoots<'a> {
     core: &'a Core,
     table_jobs: usize,
+    stacks: Vec<Arc<Cell>>,
+    /// The cycle that marks beside the mutators; none in a stopped world.
+    cycle: Option<u64>,
 }
 
 impl<'a> WorldRoots<'a> {
+    /// In a stopped world.
     pub(crate) fn new(core: &'a Core) -> Self {
+        Self::list(core, None)
+    }
+
+    /// Beside mutators, which have all acknowledged H3 of this cycle.
+    pub(crate) fn beside(core: &'a Core, cycle: u64) -> Self {
+        Self::list(core, Some(cycle))
+    }
+
+    fn list(core: &'a Core, cycle: Option<u64>) -> Self {
         Self {
             core,
             table_jobs: core.roots.jobs(),
+            stacks: core.stacks.snapshot(),
+            cycle,
         }
     }
 }
 
-// SAFETY: the handle table's jobs and then one job that reports the extra roots: all of both.
+// SAFETY: the handle table's jobs, then one job that reports the extra roots, then one a stack: all
+// of them. What a stack's fiber scans itself it logs.
 unsafe impl Roots for WorldRoots<'_> {
     fn jobs(&self) -> usize {
-        self.table_jobs + 1
+        self.table_jobs + 1 + self.stacks.len()
     }
 
     fn scan<V: Visitor>(&self, job: usize, visitor: &mut V) {
-        if job < self.table_jobs {
-            self.core.roots.scan(job, visitor);
-        } else {
-            self.core
-                .scan_extra_roots(&mut |object, kind| visitor.visit(object, kind));
+        let Some(job) = job.checked_sub(self.table_jobs) else {
+            return self.core.roots.scan(job, visitor);
+        };
+        let mut report = |object, kind| visitor.visit(object, kind);
+        let Some(stack) = job.checked_sub(1).and_then(|job| self.stacks.get(job)) else {
+            return self.core.scan_extra_roots(&mut report);
+        };
+        match self.cycle {
+            Some(cycle) => stack.mark(cycle, &mut report),
+            None => {
+                stack.visit_stopped(&mut report);
+                stack.shrink();
+            }
         }
     }
 }

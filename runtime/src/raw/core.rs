@@ -22,6 +22,7 @@ use crate::raw::task::{Task, discard, during};
 use crate::raw::weak_gate::WeakGate;
 use crate::raw::world::{State, World};
 use crate::scavenge::ScavengeStats;
+use crate::stack::StackList;
 use crate::stats::{Counters, CycleStats, Stats};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock, yield_now};
 use crate::weak::WeakList;
@@ -91,6 +92,8 @@ pub(crate) struct Core {
     /// Bytes of pages that may be in use at once.
     pub(crate) hard_limit_bytes: Option<usize>,
     extra_roots: Mutex<Vec<Arc<dyn RootSource>>>,
+    /// Stacks whose frames hold references: see [`crate::stack`].
+    pub(crate) stacks: StackList,
     pub(crate) account: Account,
     pub(super) debt: Mutex<Option<Owed>>,
     /// The thread that gives memory back, where the system granted one.
@@ -135,6 +138,7 @@ impl Core {
             debug: settings.debug,
             hard_limit_bytes: settings.hard_limit_bytes,
             extra_roots: Mutex::default(),
+            stacks: StackList::default(),
             account: Account::new(settings.policy, settings.is_beside),
             debt: Mutex::default(),
             scavenger: Mutex::default(),

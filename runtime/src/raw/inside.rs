@@ -199,6 +199,25 @@ impl<'m, C: Collector> Inside<'m, C> {
         self.state.phase()
     }
 
+    /// Whether nobody asks anything of this mutator.
+    #[inline(always)]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.shared.core.world.is_calm(self.state)
+    }
+
+    /// Leaves, as dropping this does, and enters again. The caller's thread holds no reference but
+    /// in frames of stacks that are not mounted.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn step_out(&self) {
+        if self.shared.core.world.leave(self.state) {
+            self.shared.collect_at_goal();
+        }
+        if !self.shared.core.world.try_enter(self.state) {
+            Self::enter_slow(self.shared, self.state);
+        }
+    }
+
     /// The number of the cycle that arms or marks.
     pub(crate) fn cycle(&self) -> u64 {
         // Relaxed: announced before the handshake that this mutator has acknowledged.

@@ -216,6 +216,13 @@ impl<L> World<L> {
         attention == state.acked.load(Ordering::Acquire)
     }
 
+    /// Whether there is nothing to acknowledge, to wait for or to begin.
+    #[inline(always)]
+    pub(crate) fn is_calm(&self, state: &State<L>) -> bool {
+        // Relaxed, both: a hint; who finds it untrue leaves and enters, which is ordered.
+        self.attention.load(Ordering::Relaxed) == state.acked.load(Ordering::Relaxed)
+    }
+
     /// The rest of entering, after [`Self::try_enter`] has failed.
     #[cold]
     #[inline(never)]

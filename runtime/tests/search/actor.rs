@@ -1,6 +1,6 @@
 //! A mutator's own state: its phase, registers and log, and where it is within an operation.
 //!
-//! It packs into 21 bits of a key.
+//! It packs into 24 bits of a key.
 
 use crate::protocol::Phase;
 use crate::state::bit;
@@ -50,6 +50,8 @@ pub(crate) struct Mutator {
     pub(crate) phase: Phase,
     /// References that it holds.
     pub(crate) registers: u8,
+    /// Of these, what is in frames below the watermark.
+    pub(crate) unscanned: u8,
     /// Its private log.
     pub(crate) log: u8,
     /// It has logged since its last acknowledgement.
@@ -67,6 +69,7 @@ impl Mutator {
         registered: false,
         phase: Phase::Idle,
         registers: 0,
+        unscanned: 0,
         log: 0,
         sticky: false,
         visited: false,
@@ -101,7 +104,12 @@ impl Mutator {
             (self.registered as u64) | (self.sticky as u64) << 1 | (self.visited as u64) << 2;
         let places = (self.a as u64) | (self.b as u64) << 2 | (self.c as u64) << 4;
         let sets = (self.registers as u64) | (self.log as u64) << 3;
-        flags | (self.phase as u64) << 3 | (self.at as u64) << 6 | places << 9 | sets << 15
+        flags
+            | (self.phase as u64) << 3
+            | (self.at as u64) << 6
+            | places << 9
+            | sets << 15
+            | (self.unscanned as u64) << 21
     }
 
     pub(crate) fn from_key(key: u64) -> Self {
@@ -116,6 +124,7 @@ impl Mutator {
             c: (key >> 13 & 3) as u8,
             registers: (key >> 15 & 7) as u8,
             log: (key >> 18 & 7) as u8,
+            unscanned: (key >> 21 & 7) as u8,
         }
     }
 

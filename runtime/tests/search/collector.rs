@@ -47,8 +47,14 @@ fn nothing_grey(protocol: &Protocol, state: &State) -> bool {
         && state.world == World::Marking
         && state.scanned == [true; 2]
         && state.grey | state.shared | state.dropped | one.log | two.log == 0
+        && (one.unscanned | two.unscanned == 0 || !waits_for_frames(protocol))
         && one.at == At::Rest
         && two.at == At::Rest
+}
+
+/// Whether the collector scans what frames are left before it ends.
+fn waits_for_frames(protocol: &Protocol) -> bool {
+    protocol.frames.is_some_and(|frames| frames.before_end)
 }
 
 impl Steps<'_> {
@@ -101,6 +107,7 @@ impl Steps<'_> {
         } else {
             verb
         };
+        let frames = self.protocol.frames;
         let mut state = self.state;
         state.shared |= mutator.log;
         state.dirty |= is_dirty;
@@ -110,6 +117,9 @@ impl Steps<'_> {
             mutator.visited = true;
         } else {
             mutator.phase = Phase::published(world);
+            if frames.is_some_and(|frames| frames.from == mutator.phase) {
+                mutator.unscanned = mutator.registers;
+            }
         }
         self.push(who, verb, 0, 0, state);
     }
@@ -218,6 +228,14 @@ impl Steps<'_> {
             next.shared |= bit(b);
             self.push(COLLECTOR, "scans {a} and finds {b}", a, b, next);
         }
+        for who in 0..2 {
+            for a in each(state.mutators[who].unscanned) {
+                let mut next = state;
+                next.mutators[who].unscanned &= !bit(a);
+                next.shared |= bit(a);
+                self.push(COLLECTOR, "scans a frame with {a}", a, 0, next);
+            }
+        }
         if state.dropped != 0 && !in_wave {
             let mut next = state;
             next.shared |= state.dropped;
@@ -230,7 +248,10 @@ impl Steps<'_> {
     pub(crate) fn advance(&mut self) {
         let mut state = self.state;
         let protocol = self.protocol;
-        let rests = state.shared | state.grey == 0 && state.scanned == [true; 2];
+        let [one, two] = &state.mutators;
+        let rests = state.shared | state.grey == 0
+            && state.scanned == [true; 2]
+            && (one.unscanned | two.unscanned == 0 || !waits_for_frames(protocol));
         let verb = match state.world {
             World::Arming | World::Armed | World::Starting if !self.all_acknowledged() => return,
             World::Arming if protocol.handshakes == 3 => {

@@ -1,7 +1,9 @@
 //! The variants: those that lose an object, and at the end those that do not within the bounds.
 
-use crate::protocol::{Bounds, InClosure, Phase, Protocol, Store, WeakGate, World};
-use crate::{ARMING, MARKING, PROGRAMS, REGISTRATION, SHIPPED, STORES, WEAK, is_safe, loses};
+use crate::protocol::{Bounds, End, Frames, InClosure, Phase, Protocol, Store, WeakGate, World};
+use crate::{
+    ARMING, MARKING, PROGRAMS, REGISTRATION, SHIPPED, STACKS, STORES, WEAK, is_safe, loses,
+};
 
 /// Three objects, of which two are white and one of these is in a log.
 const CUT_OFF: Bounds = Bounds {
@@ -102,6 +104,36 @@ fn h3_in_a_closure_loses_and_h1_and_h2_do_not() {
         PROGRAMS,
     );
     loses("H3 in a closure", with_closures(false, false, true), STORES);
+}
+
+/// What a stack's frames hold is that of H3, scanned before it is popped, and all of it.
+#[test]
+fn frames_scanned_otherwise_lose() {
+    let with = |frames| Protocol {
+        frames: Some(frames),
+        end: End::Oracle,
+        ..STACKS
+    };
+    let at_h2 = Frames {
+        from: Phase::Armed,
+        ..Frames::SHIPPED
+    };
+    loses("frames as they were at H2", with(at_h2), STORES);
+    let popped = Frames {
+        before_pop: false,
+        ..Frames::SHIPPED
+    };
+    loses("frames popped unscanned", with(popped), STORES);
+    let left = Frames {
+        before_end: false,
+        ..Frames::SHIPPED
+    };
+    loses("frames left unscanned", with(left), STORES);
+    let forgotten = Frames {
+        kept_in_arming: false,
+        ..Frames::SHIPPED
+    };
+    loses("a watermark forgotten in arming", with(forgotten), STORES);
 }
 
 #[test]

@@ -126,9 +126,8 @@ impl Steps<'_> {
                     mutator.registers |= bit(b);
                 });
             }
-            self.act(who, ("discards {a}", a, 0), |_, mutator| {
-                mutator.registers &= !bit(a)
-            });
+            self.discard(who, mutator, a);
+            self.pass_on(who, a);
         }
         if !has_room {
             return;
@@ -157,6 +156,54 @@ impl Steps<'_> {
                 mutator.registers |= bit(a);
             });
         }
+    }
+
+    /// Hands a stack to the other mutator, with one frame that holds `a`.
+    fn pass_on(&mut self, who: usize, a: u8) {
+        let Some(frames) = self.protocol.frames else {
+            return;
+        };
+        let to = self.state.mutators[1 - who];
+        let held = (to.registers | bit(a)).count_ones();
+        if !to.registered || to.registers & bit(a) != 0 || held > self.bounds.registers {
+            return;
+        }
+        let unscanned = match (self.state.mutators[who].phase, to.phase) {
+            (Phase::Marking, Phase::Marking) => self.state.mutators[who].unscanned & bit(a),
+            (_, Phase::Marking) => bit(a),
+            (Phase::Marking, Phase::Arming | Phase::Armed) if frames.kept_in_arming => {
+                self.state.mutators[who].unscanned & bit(a)
+            }
+            _ => 0,
+        };
+        self.act(
+            who,
+            ("hands over its stack with {a}", a, 0),
+            |state, mutator| {
+                mutator.registers &= !bit(a);
+                mutator.unscanned &= !bit(a);
+                let to = &mut state.mutators[1 - who];
+                to.registers |= bit(a);
+                to.unscanned |= unscanned;
+            },
+        );
+    }
+
+    /// Forgets a reference; one in a frame that is not scanned yet is logged first.
+    fn discard(&mut self, who: usize, mutator: Mutator, a: u8) {
+        let scans = self.protocol.frames.is_some_and(|frames| frames.before_pop)
+            && mutator.unscanned & bit(a) != 0;
+        if scans {
+            self.act(who, ("scans its frame with {a}", a, 0), |_, mutator| {
+                mutator.unscanned &= !bit(a);
+                log(mutator, bit(a));
+            });
+            return;
+        }
+        self.act(who, ("discards {a}", a, 0), |_, mutator| {
+            mutator.registers &= !bit(a);
+            mutator.unscanned &= !bit(a);
+        });
     }
 
     fn handles(&mut self, who: usize, mutator: Mutator) {

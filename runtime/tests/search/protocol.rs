@@ -140,6 +140,29 @@ pub(crate) struct InClosure {
     pub(crate) h5: bool,
 }
 
+/// When frames that are below the watermark are scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frames {
+    /// The handshake whose acknowledgement sets the watermark to the top.
+    pub(crate) from: Phase,
+    /// A mutator scans a frame before it pops it.
+    pub(crate) before_pop: bool,
+    /// The collector has scanned all that are left before it begins a wave.
+    pub(crate) before_end: bool,
+    /// A mutator that takes a stack over and does not mark yet still scans what the one before,
+    /// which did, has left unscanned.
+    pub(crate) kept_in_arming: bool,
+}
+
+impl Frames {
+    pub(crate) const SHIPPED: Self = Self {
+        from: Phase::Marking,
+        before_pop: true,
+        before_end: true,
+        kept_in_arming: true,
+    };
+}
+
 /// Every point at which the protocol could have been made otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
@@ -161,6 +184,9 @@ pub(crate) struct Protocol {
     /// The mutator's own phase from which fresh objects are marked.
     pub(crate) black_from: Phase,
     pub(crate) in_closure: InClosure,
+    /// What a mutator holds is in frames, which it may do when it acknowledges H3; `None`: nothing
+    /// is scanned then.
+    pub(crate) frames: Option<Frames>,
     /// The step from which handles are taken and objects are scanned.
     pub(crate) mark_from: World,
     /// The step from which dropped handles are logged; `None`: they never are.
@@ -211,6 +237,7 @@ impl Protocol {
             h4: true,
             h5: true,
         },
+        frames: None,
         mark_from: World::Marking,
         drops_logged_from: Some(World::Arming),
         end: End::Waves,
@@ -226,6 +253,19 @@ impl Protocol {
         leaving_hands_over: true,
         push_before_count: true,
         registers_as_published: true,
+    };
+
+    /// The same with stacks: a checkpoint acknowledges any handshake, with references in frames.
+    pub(crate) const STACKS: Self = Self {
+        in_closure: InClosure {
+            h1: true,
+            h2: true,
+            h3: true,
+            h4: true,
+            h5: true,
+        },
+        frames: Some(Frames::SHIPPED),
+        ..Self::SHIPPED
     };
 
     /// The same, with marking ended by the oracle.

@@ -117,6 +117,9 @@ impl State {
             self.dropped &= !self.marked;
         }
         self.shared &= !self.marked;
+        for mutator in &mut self.mutators {
+            mutator.unscanned &= !self.marked;
+        }
         if self.world == World::Marking && protocol.end == End::Waves && !bounds.fine {
             self.marked |= self.shared;
             self.grey |= self.shared;
@@ -162,6 +165,7 @@ impl State {
         for mutator in &self.mutators {
             signature = signature << 1 | (mutator.registers & bit != 0) as u64;
             signature = signature << 1 | (mutator.log & bit != 0) as u64;
+            signature = signature << 1 | (mutator.unscanned & bit != 0) as u64;
             signature = signature << 1 | (mutator.a == name) as u64;
             signature = signature << 1 | (mutator.b == name && mutator.names_b()) as u64;
             signature = signature << 1 | (mutator.c == name && mutator.names_c()) as u64;
@@ -203,6 +207,7 @@ impl State {
         for mutator in &mut state.mutators {
             mutator.registers = set(mutator.registers);
             mutator.log = set(mutator.log);
+            mutator.unscanned = set(mutator.unscanned);
             mutator.a = names[mutator.a as usize];
             if mutator.names_b() {
                 mutator.b = names[mutator.b as usize];

@@ -1,0 +1,212 @@
+//! Who may use a stack's memory, and how a marker scans it while its fiber runs.
+//!
+//! A stack is *mounted* during a turn of its fiber, which pushes, pops and writes without a lock.
+//! References in frames are roots, and a store into a frame logs nothing. So a frame must be
+//! scanned after its mutator has acknowledged H3 and before it is written again; it is scanned by
+//! whoever comes first. The **watermark** divides a stack's frames in two:
+//!
+//! | frames | the fiber | markers |
+//! |---|---|---|
+//! | from the watermark up | pushes, pops, writes | keep away: scanned in this cycle, or newer |
+//! | below it | reads; before it writes one it lowers the watermark | scan, and lower it |
+//!
+//! | word | values | written by |
+//! |---|---|---|
+//! | `watermark` | frames below it are to be scanned; 0 while no cycle marks | under the lock |
+//! | `unscanned` | the same, for who holds the lock | under the lock |
+//! | `stamp` | the cycle that the watermark is of; 0: of none | under the lock |
+//! | `hands` | `Idle`: whoever has the lock may move the memory · `Mounted`: it is the fiber's · |
+//! | | `Retired`: it is, or was, its last owner's, who gives it back | under the lock |
+//!
+//! The lock is held for one *chunk*: some frames, together little more than
+//! [`CHUNK_BYTES`]. A fiber takes it when it is mounted and unmounted, when it pops into an
+//! unscanned frame (it scans a chunk itself then) and when it grows: so nobody waits for longer
+//! than a chunk takes.
+//!
+//! # Why every reference that is held in a frame is found
+//!
+//! *A mutator acknowledges nothing while it has mounted a stack*, but the waves and the end of
+//! marking, at which frames do not matter. Mounting in the phase of marking, in cycle c, sets the
+//! stamp to c and the watermark to the top, unless the stamp is c already; a marker that comes to
+//! a stack does the same, and its first look comes after all mutators have acknowledged H3. So
+//! what a frame held at the first of the two is reported before it is overwritten, popped, or
+//! dropped with its stack, and the first of the two comes after the mutator's H3 and before
+//! anything is written by one that logs old values alone. What is written into a frame after that
+//! was held by a mutator in the phase of marking: it is reachable from something queued or logged,
+//! marked, or new and black (`beside.rs` says why).
+//!
+//! *Mounting in another phase takes the stamp away.* One who still allocates white may store a
+//! white object into a frame that another mutator has seen scanned; then the stack is scanned
+//! again, and the marker's pass comes after all have acknowledged H3. But while a cycle arms the
+//! watermark stays: a mutator in the phase of marking may have had the stack before, and hidden in
+//! a black object what it read in a frame that nobody has scanned. `tests/search.rs` searches all
+//! of this for what goes wrong with less.
+//!
+//! *Memory.* A frame below the watermark was written before the lock was last released. A fiber
+//! that loads a lower watermark with Acquire sees what the marker did, which was to read, as
+//! having happened before it writes.
+//!
+//! *Shrinking* moves the memory of a stack that is not mounted, under the lock: a fiber that is
+//! mounted next finds the new memory, a marker the one or the other, whole. A stack that was
+//! dropped meanwhile is not idle any more, so its memory is given back once.
+
+use crate::raw::phase::Phase;
+use crate::sync::{AtomicU32, Mutex, Ordering, lock};
+
+/// Bytes of frames after which the lock is given up: some microseconds of scanning.
+pub(crate) const CHUNK_BYTES: usize = if cfg!(heapwright_loom) { 1 } else { 16 << 10 };
+
+/// A stack, as its fiber and the markers share it. `M` is the memory.
+pub(crate) struct Shared<M> {
+    watermark: AtomicU32,
+    state: Mutex<State<M>>,
+}
+
+/// In whose hands the memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hands {
+    Idle,
+    Mounted,
+    Retired,
+}
+
+/// What the lock guards.
+pub(crate) struct State<M> {
+    /// The fiber's own copy counts while it is mounted, but for where the frames are.
+    pub(crate) memory: M,
+    /// Frames, when it was unmounted last.
+    depth: u32,
+    hands: Hands,
+    stamp: u64,
+    unscanned: u32,
+}
+
+impl<M: Clone> Shared<M> {
+    pub(crate) fn new(memory: M) -> Self {
+        Self {
+            watermark: AtomicU32::new(0),
+            state: Mutex::new(State {
+                memory,
+                depth: 0,
+                hands: Hands::Idle,
+                stamp: 0,
+                unscanned: 0,
+            }),
+        }
+    }
+
+    /// Begins a turn of a mutator in `phase`, of which `cycle` is the number if it is that of
+    /// marking. The caller must [`Self::descend`] before it writes a frame that is not
+    /// [`Self::is_open`].
+    pub(crate) fn mount(&self, phase: Phase, cycle: u64) -> M {
+        let mut state = lock(&self.state);
+        state.hands = Hands::Mounted;
+        match phase {
+            Phase::Marking => self.begin(&mut state, cycle),
+            Phase::Arming | Phase::Armed => state.stamp = 0,
+            Phase::Idle => {
+                state.stamp = 0;
+                self.set_watermark(&mut state, 0);
+            }
+        }
+        state.memory.clone()
+    }
+
+    /// Ends a turn.
+    pub(crate) fn unmount(&self, memory: M, depth: u32) {
+        let mut state = lock(&self.state);
+        state.memory = memory;
+        state.depth = depth;
+        state.hands = Hands::Idle;
+    }
+
+    /// All frames are to be scanned in `cycle`, unless that has begun before.
+    fn begin(&self, state: &mut State<M>, cycle: u64) {
+        if state.stamp != cycle {
+            state.stamp = cycle;
+            self.set_watermark(state, state.depth);
+        }
+    }
+
+    fn set_watermark(&self, state: &mut State<M>, index: u32) {
+        state.unscanned = index;
+        // Release: pairs with the Acquire in `is_open`; the fiber writes after we have read.
+        self.watermark.store(index, Ordering::Release);
+    }
+
+    /// Whether frame `index` may be written by the fiber.
+    #[inline(always)]
+    pub(crate) fn is_open(&self, index: u32) -> bool {
+        // Acquire: pairs with the Release in `set_watermark`; who scanned the frame has done with
+        // it.
+        index >= self.watermark.load(Ordering::Acquire)
+    }
+
+    /// The watermark, or what it was: it comes down by itself.
+    pub(crate) fn watermark(&self) -> u32 {
+        // Acquire: as in `is_open`.
+        self.watermark.load(Ordering::Acquire)
+    }
+
+    /// The fiber scans a chunk below the watermark; `visit` reports a frame's references, and says
+    /// how many bytes it has.
+    pub(crate) fn descend(&self, visit: impl FnMut(&M, u32) -> usize) {
+        self.lower(&mut lock(&self.state), visit);
+    }
+
+    /// A marker scans a chunk; whether there is more.
+    pub(crate) fn scan(&self, cycle: u64, visit: impl FnMut(&M, u32) -> usize) -> bool {
+        let mut state = lock(&self.state);
+        self.begin(&mut state, cycle);
+        self.lower(&mut state, visit)
+    }
+
+    /// Scans a chunk; whether there is more. If `visit` panics, nothing was scanned.
+    fn lower(&self, state: &mut State<M>, mut visit: impl FnMut(&M, u32) -> usize) -> bool {
+        let mut index = state.unscanned;
+        let mut bytes = 0;
+        while index > 0 && bytes < CHUNK_BYTES {
+            index -= 1;
+            bytes += visit(&state.memory, index);
+        }
+        self.set_watermark(state, index);
+        index > 0
+    }
+
+    /// Writes a frame that is not open, by `write`, which logs what it overwrites.
+    pub(crate) fn write_below(&self, write: impl FnOnce()) {
+        let _state = lock(&self.state);
+        write();
+    }
+
+    /// The fiber moves its memory, by `act`.
+    pub(crate) fn relocate<R>(&self, act: impl FnOnce(&mut M) -> R) -> R {
+        act(&mut lock(&self.state).memory)
+    }
+
+    /// Moves the memory by `act` if it is in nobody's hands.
+    pub(crate) fn if_idle<R>(&self, act: impl FnOnce(&mut M) -> R) -> Option<R> {
+        let mut state = lock(&self.state);
+        (state.hands == Hands::Idle).then(|| act(&mut state.memory))
+    }
+
+    /// Calls `visit` with each frame of a stack that is not mounted, while none can be.
+    pub(crate) fn visit_stopped(&self, mut visit: impl FnMut(&M, u32)) {
+        let state = lock(&self.state);
+        assert!(
+            state.hands != Hands::Mounted,
+            "a stack is mounted in a stopped world"
+        );
+        (0..state.depth).for_each(|index| visit(&state.memory, index));
+    }
+
+    /// The stack goes: its memory, and by `last` those of its frames that are still to be scanned.
+    pub(crate) fn retire(&self, last: impl FnOnce(&M, u32)) -> M {
+        let mut state = lock(&self.state);
+        last(&state.memory, state.unscanned);
+        self.set_watermark(&mut state, 0);
+        state.depth = 0;
+        state.hands = Hands::Retired;
+        state.memory.clone()
+    }
+}
