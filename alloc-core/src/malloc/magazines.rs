@@ -10,6 +10,7 @@
 
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::shape::Shape;
+use crate::malloc::stash::{PARCEL_SLOTS, Stash};
 use crate::os::PageSource;
 use crate::page_error::Exhausted;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
@@ -17,9 +18,9 @@ use crate::thread_cache::PAGE_WORDS;
 use std::ptr::NonNull;
 
 /// The most slots in a magazine.
-const SLOTS_MAX: usize = 64;
+const SLOTS_MAX: usize = 2 * PARCEL_SLOTS;
 /// The bytes of slots that a magazine is for.
-const MAGAZINE_BYTES: usize = 16 << 10;
+const MAGAZINE_BYTES: usize = 64 << 10;
 
 /// How many slots each class's magazine has room for.
 static ROOM: [u32; SizeClass::COUNT] = {
@@ -76,6 +77,7 @@ pub struct Magazines {
     filled: [u32; SizeClass::COUNT],
     slots: [[*mut u8; SLOTS_MAX]; SizeClass::COUNT],
     held: [Held; SizeClass::COUNT],
+    stash: Stash,
     /// The base address of the heap that they belong to; 0 before their first use.
     home: usize,
 }
@@ -98,6 +100,7 @@ impl Magazines {
             filled: [0; SizeClass::COUNT],
             slots: [[std::ptr::null_mut(); SLOTS_MAX]; SizeClass::COUNT],
             held: [Held::NONE; SizeClass::COUNT],
+            stash: Stash::new(),
             home: 0,
         }
     }
@@ -153,7 +156,10 @@ impl Magazines {
         let index = class.index();
         let wanted = (ROOM[index] as usize).div_ceil(2);
         let held = &mut self.held[index];
-        let mut got = 0;
+        let mut got = self.stash.take(class, &mut self.slots[index]);
+        if got > 0 {
+            return Ok(self.hand_out(heap, index, got));
+        }
         while got < wanted {
             if held.free != 0 {
                 let word = heap.address_of_word(held.word_at());
@@ -181,10 +187,20 @@ impl Magazines {
         }
         // The lowest goes out first.
         self.slots[index][..got].reverse();
+        Ok(self.hand_out(heap, index, got))
+    }
+
+    /// Hands out the last of the slots that an empty magazine got.
+    fn hand_out<S: PageSource>(
+        &mut self,
+        heap: &ByteHeap<S>,
+        index: usize,
+        got: usize,
+    ) -> NonNull<u8> {
         self.filled[index] = got as u32 - 1;
         let slot = NonNull::new(self.slots[index][got - 1]);
-        assert!(slot.is_some(), "a free word gave no address");
-        Ok(slot.unwrap_or(heap.base()))
+        assert!(slot.is_some(), "a free slot has no address");
+        slot.unwrap_or(heap.base())
     }
 
     /// Makes room in a full magazine, by giving the older half back, and puts `slot` in.
@@ -200,7 +216,9 @@ impl Magazines {
         let index = class.index();
         let filled = self.filled[index] as usize;
         let older = filled.div_ceil(2);
-        heap.free_slots(class, &self.slots[index][..older]);
+        if !self.stash.put(class, &self.slots[index][..older]) {
+            heap.free_slots(class, &self.slots[index][..older]);
+        }
         self.slots[index].copy_within(older..filled, 0);
         self.filled[index] = (filled - older) as u32;
         let has_room = self.push(class, slot);
@@ -219,6 +237,14 @@ impl Magazines {
             let index = class.index();
             let filled = std::mem::take(&mut self.filled[index]) as usize;
             heap.free_slots(class, &self.slots[index][..filled]);
+            let mut parcel = [std::ptr::null_mut(); PARCEL_SLOTS];
+            loop {
+                let count = self.stash.take(class, &mut parcel);
+                if count == 0 {
+                    break;
+                }
+                heap.free_slots(class, &parcel[..count]);
+            }
             self.held[index].leave(heap, class);
         }
     }

@@ -33,6 +33,7 @@ mod magazines;
 mod shape;
 mod shelf;
 mod slots;
+mod stash;
 mod trim;
 
 // The allocator of a process: there is one, so models have none.

@@ -147,7 +147,7 @@ impl Global {
         } else {
             mode
         };
-        let heap = ByteHeap::new(Mmap::new(), RESERVE_BYTES, RESERVE_BYTES_MIN, mode).ok()?;
+        let heap = ByteHeap::new(Mmap::small_pages(), RESERVE_BYTES, RESERVE_BYTES_MIN, mode).ok()?;
         let mut key = 0;
         // SAFETY: `key` is written to, and the destructor takes what is set for it, a pointer.
         let has_key = unsafe { libc::pthread_key_create(&mut key, Some(leave)) } == 0;
@@ -169,13 +169,16 @@ impl Global {
             busy.next = Phase::Gone;
             return;
         };
-        let Ok((memory, _)) = self.heap.alloc_large(Layout::new::<Magazines>()) else {
+        let Ok((memory, is_zero)) = self.heap.alloc_large(Layout::new::<Magazines>()) else {
             // Not now: from the shared magazines, and the next time again.
             return;
         };
         let magazines = memory.cast::<Magazines>();
-        // SAFETY: as long and aligned as magazines are, and nobody else's.
-        unsafe { magazines.write(const { Magazines::new() }) };
+        if !is_zero {
+            // SAFETY: as long and aligned as magazines are, and nobody else's. New magazines are
+            // made of zeros alone.
+            unsafe { magazines.write_bytes(0, 1) };
+        }
         // SAFETY: a key that was created, and never deleted.
         if unsafe { libc::pthread_setspecific(key, memory.as_ptr().cast()) } != 0 {
             self.heap.free_large(memory);

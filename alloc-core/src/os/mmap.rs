@@ -36,14 +36,21 @@ const RELEASE_GRANULE_BYTES: usize = if cfg!(any(target_arch = "x86", target_arc
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mmap {
-    _private: (),
+    is_small: bool,
 }
 
 impl Mmap {
     /// The source. It has no state: each region is its own.
     #[must_use]
     pub const fn new() -> Self {
-        Mmap { _private: () }
+        Mmap { is_small: false }
+    }
+
+    /// As [`new`](Self::new), but never asks for huge pages: memory is touched and given back by
+    /// small ones. A system that makes huge pages by itself does so all the same.
+    #[must_use]
+    pub const fn small_pages() -> Self {
+        Mmap { is_small: true }
     }
 }
 
@@ -152,6 +159,9 @@ unsafe impl PageSource for Mmap {
         bytes: usize,
     ) -> Result<(), SourceError> {
         let at = region.offset_in_map(offset, bytes);
+        if self.is_small {
+            return Err(SourceError::new(SourceCall::AdviseHuge, bytes, None));
+        }
         region
             .map
             .advise_range(memmap2::Advice::HugePage, at, bytes)
