@@ -252,6 +252,42 @@ impl<S: PageSource> PageHeap<S> {
     pub fn take_units(&self, pages: u32, units_max: u32) -> Result<Taken, Exhausted> {
         assert!(pages > 0 && units_max > 0, "an allocation of no pages");
         let (taken, grown) = self.find(pages, units_max)?;
+        self.commit(taken, grown)
+    }
+
+    /// Takes the `pages` pages right behind a run, which is then that much longer; `None` if they
+    /// are not free, or not to be had within the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted::Source`] if the source refuses; nothing has changed then.
+    ///
+    /// # Panics
+    ///
+    /// If `pages` is zero, or the run is not in use.
+    pub fn take_behind(&self, run: PageRun, pages: u32) -> Result<Option<Taken>, Exhausted> {
+        let (taken, grown) = {
+            let mut state = self.state();
+            let before = state.pages.counts();
+            let in_use_bytes = (before.in_use as usize) << PAGE_SHIFT;
+            let asked_bytes = (pages as usize) << PAGE_SHIFT;
+            if asked_bytes > state.limit_bytes.saturating_sub(in_use_bytes) {
+                return Ok(None);
+            }
+            let Some(taken) = state.pages.alloc_behind(run, pages) else {
+                return Ok(None);
+            };
+            let grown = PageRun {
+                start: before.grown,
+                count: state.pages.counts().grown - before.grown,
+            };
+            (taken, (grown.count > 0).then_some(grown))
+        };
+        self.commit(taken, grown).map(Some)
+    }
+
+    /// Makes a run that was taken usable, or gives it back; advises what was grown by for it.
+    fn commit(&self, taken: Taken, grown: Option<PageRun>) -> Result<Taken, Exhausted> {
         let committing = Committing {
             heap: self,
             run: taken.run,
@@ -349,6 +385,21 @@ impl<S: PageSource> PageHeap<S> {
                 .source
                 .advise_huge(&self.region, self.heap_bytes + from, to - from);
         }
+    }
+
+    /// Forgets what a part of pages in use holds; see [`PageSource::discard`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`PageSource::discard`]; the pages were taken from this heap.
+    pub(crate) unsafe fn discard(&self, offset: usize, bytes: usize) {
+        // SAFETY: this function's own preconditions; pages in use are committed.
+        unsafe { self.source.discard(&self.region, offset, bytes) };
+    }
+
+    /// The unit of a discard.
+    pub(crate) fn discard_granule_bytes(&self) -> usize {
+        self.source.discard_granule_bytes()
     }
 
     /// Gives a run back. Its memory is retained until it is allocated again or released.

@@ -18,6 +18,7 @@ use crate::malloc::magazines::Magazines;
 use crate::malloc::shape::Shape;
 use crate::malloc::shelf::Shelf;
 use crate::malloc::slots::Slots;
+use crate::malloc::trim::Trim;
 use crate::os::PageSource;
 use crate::page_error::{Exhausted, ReserveError};
 use crate::page_reach::Reach;
@@ -25,10 +26,11 @@ use crate::pages::{PAGE_BYTES, PageRun, PageStats};
 use crate::refill::{NoRefill, Refill};
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::span::Birth;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex};
 use crate::type_info::{Ops, TypeInfo};
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 /// What every span holds.
 static BYTES: TypeInfo = TypeInfo {
@@ -72,10 +74,17 @@ pub struct ByteHeap<S: PageSource> {
     heap: Heap<S>,
     shelves: [Shelf; SizeClass::COUNT],
     guard: Option<Guard<S>>,
-    /// Bytes of pages that were given back since the last look at what to release.
+    /// Bytes that were freed since the last look at what to release.
     pub(crate) unlooked_bytes: AtomicU64,
-    /// What was in use at most lately, as the last look has left it.
-    pub(crate) peak_bytes: AtomicU64,
+    /// Bytes of slots in use, those in magazines among them.
+    pub(crate) slot_bytes: AtomicU64,
+    pub(crate) trim: Mutex<Trim>,
+    /// Those who allocate and free should look often.
+    pub(crate) is_restless: AtomicBool,
+    /// The class that the pass over the shelves has come to.
+    pub(crate) pass_class: AtomicU32,
+    /// Where its time begins.
+    pub(crate) epoch: Instant,
 }
 
 impl<S: PageSource> ByteHeap<S> {
@@ -99,7 +108,11 @@ impl<S: PageSource> ByteHeap<S> {
             shelves: std::array::from_fn(|_| Shelf::new()),
             guard,
             unlooked_bytes: AtomicU64::new(0),
-            peak_bytes: AtomicU64::new(0),
+            slot_bytes: AtomicU64::new(0),
+            trim: Mutex::new(Trim::default()),
+            is_restless: AtomicBool::new(false),
+            pass_class: AtomicU32::new(0),
+            epoch: Instant::now(),
         })
     }
 
@@ -150,6 +163,7 @@ impl<S: PageSource> ByteHeap<S> {
         layout: Layout,
     ) -> Result<(NonNull<u8>, bool), Exhausted> {
         magazines.settle(self);
+        magazines.tick(self);
         let class = class_of(layout.size(), layout.align());
         let (object, is_zero) = match class {
             None => self.alloc_large(layout)?,
@@ -177,6 +191,7 @@ impl<S: PageSource> ByteHeap<S> {
     /// * Nobody uses it any more.
     pub unsafe fn free(&self, magazines: &mut Magazines, object: NonNull<u8>, layout: Layout) {
         magazines.settle(self);
+        magazines.tick(self);
         let class = class_of(layout.size(), layout.align());
         if let Some(guard) = &self.guard {
             self.check(guard, object, Some(layout));
@@ -199,6 +214,7 @@ impl<S: PageSource> ByteHeap<S> {
     /// As for `free`, whatever the layout was.
     pub unsafe fn free_unsized(&self, magazines: &mut Magazines, object: NonNull<u8>) {
         magazines.settle(self);
+        magazines.tick(self);
         if let Some(guard) = &self.guard {
             self.check(guard, object, None);
             guard.take_back(self.granule_of(object), object, self.usable_bytes(object));
@@ -216,7 +232,8 @@ impl<S: PageSource> ByteHeap<S> {
     }
 
     /// Changes the size of an object, which may move it; its bytes are kept as far as they fit.
-    /// In place if the new size is of the same class, or takes as many pages or fewer.
+    /// In place if the new size is of the same class, or takes as many pages or fewer, or if the
+    /// pages behind a large object are free.
     ///
     /// # Errors
     ///
@@ -329,6 +346,10 @@ impl<S: PageSource> ByteHeap<S> {
         &self.heap
     }
 
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
     pub(crate) fn slots(&self) -> Slots<'_> {
         Slots {
             spans: self.heap.spans(),
@@ -396,6 +417,13 @@ impl<S: PageSource> ByteHeap<S> {
     /// Gives up a span that the caller holds and has taken `taken` slots of.
     pub(crate) fn leave(&self, class: SizeClass, span: u32, taken: u32) {
         if self.slots().leave(self.shelf(class), class, span, taken) {
+            self.bury(span, Shape::of(class).pages);
+        }
+    }
+
+    /// Gives up a span that the caller holds and whose free pages it has discarded.
+    pub(crate) fn leave_discarded(&self, class: SizeClass, span: u32) {
+        if self.slots().leave_discarded(self.shelf(class), class, span) {
             self.bury(span, Shape::of(class).pages);
         }
     }

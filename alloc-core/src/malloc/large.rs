@@ -78,11 +78,22 @@ impl<S: PageSource> ByteHeap<S> {
     pub(crate) fn resize_large(&self, object: NonNull<u8>, pages: usize) -> bool {
         let span = self.large_span(object);
         let had = self.heap().spans().pages(span);
-        let Some(pages) = u32::try_from(pages).ok().filter(|pages| *pages <= had) else {
+        let Ok(pages) = u32::try_from(pages) else {
             return false;
         };
-        if pages < had {
-            self.heap().spans().shrink(span, pages);
+        if pages > had {
+            let run = PageRun {
+                start: span,
+                count: had,
+            };
+            // Where the source refuses, it may still be had elsewhere.
+            let taken = self.heap().pages().take_behind(run, pages - had);
+            if !matches!(taken, Ok(Some(_))) {
+                return false;
+            }
+            self.heap().spans().resize(span, pages);
+        } else if pages < had {
+            self.heap().spans().resize(span, pages);
             self.give_back(PageRun {
                 start: span + pages,
                 count: had - pages,

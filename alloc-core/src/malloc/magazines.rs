@@ -22,6 +22,9 @@ const SLOTS_MAX: usize = 2 * PARCEL_SLOTS;
 /// The bytes of slots that a magazine is for.
 const MAGAZINE_BYTES: usize = 64 << 10;
 
+/// Calls between two looks at what to release, while there is much.
+const TICKS: u32 = 64;
+
 /// How many slots each class's magazine has room for.
 static ROOM: [u32; SizeClass::COUNT] = {
     let mut room = [0; SizeClass::COUNT];
@@ -78,6 +81,8 @@ pub struct Magazines {
     slots: [[*mut u8; SLOTS_MAX]; SizeClass::COUNT],
     held: [Held; SizeClass::COUNT],
     stash: Stash,
+    /// Calls since the last look at what to release, while looks should be frequent.
+    ticks: u32,
     /// The base address of the heap that they belong to; 0 before their first use.
     home: usize,
 }
@@ -101,6 +106,7 @@ impl Magazines {
             slots: [[std::ptr::null_mut(); SLOTS_MAX]; SizeClass::COUNT],
             held: [Held::NONE; SizeClass::COUNT],
             stash: Stash::new(),
+            ticks: 0,
             home: 0,
         }
     }
@@ -138,6 +144,17 @@ impl Magazines {
             "magazines were used with two heaps: each heap needs magazines of its own"
         );
         self.home = base;
+    }
+
+    /// One call of many: each sixty-fourth looks what to release, while there is much.
+    #[inline]
+    pub(crate) fn tick<S: PageSource>(&mut self, heap: &ByteHeap<S>) {
+        if heap.is_restless() {
+            self.ticks = (self.ticks + 1) % TICKS;
+            if self.ticks == 0 && heap.look() {
+                self.flush(heap);
+            }
+        }
     }
 
     /// Fills an empty magazine to a half at most, and hands one slot out.
@@ -185,6 +202,7 @@ impl Magazines {
                 };
             }
         }
+        heap.note_taken(got * class.bytes());
         // The lowest goes out first.
         self.slots[index][..got].reverse();
         Ok(self.hand_out(heap, index, got))

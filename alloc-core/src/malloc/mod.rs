@@ -25,6 +25,7 @@ mod back;
 mod byte_heap;
 mod check;
 mod classes;
+mod discard;
 mod fatal;
 mod guard;
 mod hold;

@@ -32,6 +32,19 @@ pub(crate) struct Shape {
     part_words: u32,
 }
 
+/// Pages of the largest span.
+pub(crate) const PAGES_MAX: u32 = {
+    let (mut most, mut index) = (0, 0);
+    while let Some(class) = SizeClass::from_index(index) {
+        let pages = Shape::compute(class).pages;
+        most = if pages > most { pages } else { most };
+        index += 1;
+    }
+    // A bit for each 4 KiB of a span fits in a word.
+    assert!(most as usize * PAGE_BYTES <= 64 * 4096);
+    most
+};
+
 static SHAPES: [Shape; SizeClass::COUNT] = {
     let Some(mut class) = SizeClass::from_index(0) else {
         panic!("there is no class at all");

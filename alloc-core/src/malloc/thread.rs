@@ -127,7 +127,11 @@ pub(crate) fn slow<R>(
         }
         // SAFETY: null, or this thread's magazines; nobody else uses them while it is busy.
         match unsafe { thread.magazines.get().as_mut() } {
-            Some(magazines) => act(Some((&global.heap, magazines))),
+            Some(magazines) => {
+                let result = act(Some((&global.heap, magazines)));
+                busy.fast = global.fast_of(thread);
+                result
+            }
             None => act(Some((&global.heap, &mut lock(&global.shared)))),
         }
     })
@@ -156,6 +160,16 @@ impl Global {
             shared: Mutex::new(Magazines::new()),
             key: has_key.then_some(key),
         })
+    }
+
+    /// The thread's magazines, if the fast path may use them: not if the heap looks for mistakes,
+    /// nor while it looks often what to release, which the fast path does not do.
+    fn fast_of(&self, thread: &Thread) -> *mut Magazines {
+        if self.heap.mode() == Mode::Plain && !self.heap.is_restless() {
+            thread.magazines.get()
+        } else {
+            null_mut()
+        }
     }
 
     /// A new thread gets magazines, if there is memory and somebody who will tell of its end.
@@ -187,9 +201,6 @@ impl Global {
         }
         busy.thread.magazines.set(magazines.as_ptr());
         busy.next = Phase::Idle;
-        if self.heap.mode() == Mode::Plain {
-            busy.fast = magazines.as_ptr();
-        }
     }
 }
 

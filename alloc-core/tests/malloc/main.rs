@@ -9,6 +9,7 @@ mod twin;
 use alloc_core::malloc::{ByteHeap, Magazines, Mode};
 use alloc_core::{FakeSource, Mmap, PAGE_BYTES, PageSource, Reach};
 use std::alloc::Layout;
+use std::time::{Duration, Instant};
 use twin::{Random, Twin};
 
 /// Everything is free and every magazine flushed: so no page is in use.
@@ -156,7 +157,7 @@ fn an_object_stays_where_it_is_while_its_class_does() {
         (100, 96, false),
         (100, 113, false),
         (1 << 20, 900 << 10, true),
-        (1 << 20, (1 << 20) + 1, false),
+        (1 << 20, (1 << 20) + 1, true),
         (40_000, 20_000, false),
     ] {
         let object = heap.alloc(&mut magazines, layout(from)).unwrap();
@@ -191,8 +192,9 @@ fn what_a_program_frees_goes_back_to_the_system_by_and_by() {
     }
     let kept = heap.stats().retained_bytes;
     assert!(kept > 128 << 20, "half may be wanted again soon");
-    // It goes on with less.
-    for _ in 0..2500 {
+    // It goes on with less, for half a second or so.
+    let since = Instant::now();
+    while heap.stats().retained_bytes > 48 << 20 && since.elapsed() < Duration::from_secs(60) {
         let object = heap.alloc(&mut magazines, layout).unwrap();
         // SAFETY: just allocated.
         unsafe { heap.free(&mut magazines, object, layout) };
