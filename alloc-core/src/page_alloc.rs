@@ -269,9 +269,8 @@ impl PageAlloc {
                 return None;
             }
         }
-        let is_free = pieces(extra).all(|(chunk, start, count)| {
-            self.chunks[chunk].in_use.count_set(start, count) == 0
-        });
+        let is_free = pieces(extra)
+            .all(|(chunk, start, count)| self.chunks[chunk].in_use.count_set(start, count) == 0);
         is_free.then(|| self.mark_taken(extra))
     }
 

@@ -115,7 +115,9 @@ impl<S: PageSource> ByteHeap<S> {
     /// Counts what was freed, and looks now and then what to release.
     fn note_freed(&self, bytes: usize) {
         // Relaxed: a count that decides when to look, and publishes nothing.
-        let unlooked = self.unlooked_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let unlooked = self
+            .unlooked_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
         if unlooked + bytes as u64 >= LOOK_BYTES as u64 {
             self.look();
         }
@@ -151,7 +153,9 @@ impl<S: PageSource> ByteHeap<S> {
         // Relaxed: a hint.
         self.is_restless.store(step.is_restless, Ordering::Relaxed);
         if step.release_bytes > 0 {
-            self.heap().pages().release(step.release_bytes, Reach::Whole);
+            self.heap()
+                .pages()
+                .release(step.release_bytes, Reach::Whole);
         }
         if step.passes && self.discard_step() {
             lock(&self.trim).passed();

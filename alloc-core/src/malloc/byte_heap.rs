@@ -12,6 +12,7 @@
 use crate::heap::{Heap, NO_CENTRAL};
 use crate::malloc::back::foreign;
 use crate::malloc::classes::class_of;
+use crate::malloc::depot::Depot;
 use crate::malloc::guard::Guard;
 use crate::malloc::hold::Hold;
 use crate::malloc::magazines::Magazines;
@@ -26,7 +27,7 @@ use crate::pages::{PAGE_BYTES, PageRun, PageStats};
 use crate::refill::{NoRefill, Refill};
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::span::Birth;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard};
 use crate::type_info::{Ops, TypeInfo};
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -73,6 +74,7 @@ pub enum Mode {
 pub struct ByteHeap<S: PageSource> {
     heap: Heap<S>,
     shelves: [Shelf; SizeClass::COUNT],
+    depots: Vec<Depot>,
     guard: Option<Guard<S>>,
     /// Bytes that were freed since the last look at what to release.
     pub(crate) unlooked_bytes: AtomicU64,
@@ -106,6 +108,10 @@ impl<S: PageSource> ByteHeap<S> {
         Ok(Self {
             heap: Heap::new(source, reserve_bytes, reserve_bytes_min)?,
             shelves: std::array::from_fn(|_| Shelf::new()),
+            depots: (0..SizeClass::COUNT)
+                .filter_map(SizeClass::from_index)
+                .map(Depot::new)
+                .collect(),
             guard,
             unlooked_bytes: AtomicU64::new(0),
             slot_bytes: AtomicU64::new(0),
@@ -360,6 +366,16 @@ impl<S: PageSource> ByteHeap<S> {
 
     pub(crate) fn shelf(&self, class: SizeClass) -> &Shelf {
         &self.shelves[class.index()]
+    }
+
+    pub(crate) fn depot(&self, class: SizeClass) -> &Depot {
+        &self.depots[class.index()]
+    }
+
+    /// Every depot, locked.
+    #[cfg(all(unix, not(heapwright_loom)))]
+    pub(crate) fn open_depots(&self) -> [MutexGuard<'_, Vec<*mut u8>>; SizeClass::COUNT] {
+        std::array::from_fn(|index| self.depots[index].open())
     }
 
     /// Every shelf, locked.

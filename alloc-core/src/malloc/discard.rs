@@ -36,7 +36,9 @@ impl<S: PageSource> ByteHeap<S> {
             return true;
         };
         let mut spans = [0; STEP_SPANS];
-        let count = self.shelf(class).take_stale(self.heap().spans(), &mut spans);
+        let count = self
+            .shelf(class)
+            .take_stale(self.heap().spans(), &mut spans);
         for span in &spans[..count] {
             self.discard(class, *span);
         }

@@ -129,8 +129,21 @@ unsafe impl GlobalAlloc for Heapwright {
         };
         let class = class_of(layout.size(), layout.align());
         let stays = class.is_some() && class == class_of(bytes, layout.align());
-        if stays && fast(|_| Some(())).is_some() {
-            return object.as_ptr();
+        let is_small = class.is_some() && class_of(bytes, layout.align()).is_some();
+        if is_small && fast(|_| Some(())).is_some() {
+            if stays {
+                return object.as_ptr();
+            }
+            // SAFETY: a size of zero has an address of its own here.
+            let moved = unsafe { self.alloc(new) };
+            if !moved.is_null() {
+                let kept = layout.size().min(bytes);
+                // SAFETY: both are at least as long, and `moved` is nobody else's.
+                unsafe { moved.copy_from_nonoverlapping(object.as_ptr(), kept) };
+                // SAFETY: this function's own preconditions.
+                unsafe { self.dealloc(object.as_ptr(), layout) };
+            }
+            return moved;
         }
         // SAFETY: this function's own preconditions.
         unsafe { realloc(Mode::Plain, object, layout, new) }

@@ -173,7 +173,11 @@ impl Magazines {
         let index = class.index();
         let wanted = (ROOM[index] as usize).div_ceil(2);
         let held = &mut self.held[index];
-        let mut got = self.stash.take(class, &mut self.slots[index]);
+        let slots = &mut self.slots[index];
+        let mut got = match self.stash.take(class, slots) {
+            0 => heap.depot(class).take(&mut slots[..wanted]),
+            got => got,
+        };
         if got > 0 {
             return Ok(self.hand_out(heap, index, got));
         }
@@ -234,8 +238,9 @@ impl Magazines {
         let index = class.index();
         let filled = self.filled[index] as usize;
         let older = filled.div_ceil(2);
-        if !self.stash.put(class, &self.slots[index][..older]) {
-            heap.free_slots(class, &self.slots[index][..older]);
+        let slots = &self.slots[index][..older];
+        if !self.stash.put(class, slots) && !heap.depot(class).put(slots) {
+            heap.free_slots(class, slots);
         }
         self.slots[index].copy_within(older..filled, 0);
         self.filled[index] = (filled - older) as u32;
@@ -243,8 +248,8 @@ impl Magazines {
         debug_assert!(has_room, "half a magazine has no room");
     }
 
-    /// Gives everything back: the slots at hand to their spans, and the held spans to others. The
-    /// magazines can be used on.
+    /// Gives everything back: the slots at hand, and what is on its way between threads, to their
+    /// spans, and the held spans to others. The magazines can be used on.
     ///
     /// # Panics
     ///
@@ -257,7 +262,10 @@ impl Magazines {
             heap.free_slots(class, &self.slots[index][..filled]);
             let mut parcel = [std::ptr::null_mut(); PARCEL_SLOTS];
             loop {
-                let count = self.stash.take(class, &mut parcel);
+                let count = match self.stash.take(class, &mut parcel) {
+                    0 => heap.depot(class).take(&mut parcel),
+                    count => count,
+                };
                 if count == 0 {
                     break;
                 }
@@ -279,6 +287,10 @@ impl Held {
     fn advance<S: PageSource>(&mut self, heap: &ByteHeap<S>, class: SizeClass) -> bool {
         loop {
             while self.word_next < self.words {
+                self.word_next = Shape::of(class).next_start(class, self.word_next);
+                if self.word_next >= self.words {
+                    break;
+                }
                 self.free = heap.slots().take_word(class, self.span, self.word_next);
                 self.word_next += 1;
                 if self.free != 0 {

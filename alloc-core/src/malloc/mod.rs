@@ -25,6 +25,7 @@ mod back;
 mod byte_heap;
 mod check;
 mod classes;
+mod depot;
 mod discard;
 mod fatal;
 mod guard;
@@ -57,4 +58,4 @@ pub(crate) use hold::HoldWord;
 pub use magazines::Magazines;
 
 #[cfg(all(test, heapwright_loom))]
-pub(crate) use {hold::Hold, shelf::Shelf, slots::Slots};
+pub(crate) use {depot::Depot, hold::Hold, shelf::Shelf, slots::Slots};

@@ -71,7 +71,12 @@ impl Shelf {
             let old = spans.hold(span).get();
             // Who frees there just now makes it stale again, and one pass may miss it.
             let is_stale = !old.is_owned() && !old.is_discarded();
-            if is_stale && spans.hold(span).exchange(old, Hold::taken(old.used())).is_ok() {
+            if is_stale
+                && spans
+                    .hold(span)
+                    .exchange(old, Hold::taken(old.used()))
+                    .is_ok()
+            {
                 open.unlink(span);
                 into[count] = span;
                 count += 1;

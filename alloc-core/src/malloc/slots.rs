@@ -100,7 +100,13 @@ impl Slots<'_> {
     /// As [`Self::leave`], by one who has taken nothing, and discarded what is free.
     #[must_use]
     pub(crate) fn leave_discarded(&self, shelf: &Shelf, class: SizeClass, span: u32) -> bool {
-        let mark = |left: Hold| if left.is_listed() { left.discarded() } else { left };
+        let mark = |left: Hold| {
+            if left.is_listed() {
+                left.discarded()
+            } else {
+                left
+            }
+        };
         self.leave_as(shelf, class, span, 0, mark)
     }
 

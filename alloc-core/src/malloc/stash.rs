@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn parcels_come_back_newest_first_and_of_their_class() {
-        let (a, b) = (SizeClass::of(64, 8).unwrap(), SizeClass::of(256, 8).unwrap());
+        let (a, b) = (
+            SizeClass::of(64, 8).unwrap(),
+            SizeClass::of(256, 8).unwrap(),
+        );
         let mut stash = Stash::new();
         assert!(stash.put(a, &slots(a, 0, 32)));
         assert!(stash.put(b, &slots(b, 100, 7)));
@@ -127,7 +130,10 @@ mod tests {
 
     #[test]
     fn it_is_bounded_by_parcels_and_by_bytes_and_room_comes_back() {
-        let (small, big) = (SizeClass::of(16, 8).unwrap(), SizeClass::of(32 << 10, 8).unwrap());
+        let (small, big) = (
+            SizeClass::of(16, 8).unwrap(),
+            SizeClass::of(32 << 10, 8).unwrap(),
+        );
         let mut into = [null_mut(); PARCEL_SLOTS];
         for (class, most) in [(small, PARCELS), (big, STASH_BYTES / big.bytes())] {
             let mut stash = Stash::new();

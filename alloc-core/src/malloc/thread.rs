@@ -151,7 +151,8 @@ impl Global {
         } else {
             mode
         };
-        let heap = ByteHeap::new(Mmap::small_pages(), RESERVE_BYTES, RESERVE_BYTES_MIN, mode).ok()?;
+        let heap =
+            ByteHeap::new(Mmap::small_pages(), RESERVE_BYTES, RESERVE_BYTES_MIN, mode).ok()?;
         let mut key = 0;
         // SAFETY: `key` is written to, and the destructor takes what is set for it, a pointer.
         let has_key = unsafe { libc::pthread_key_create(&mut key, Some(leave)) } == 0;

@@ -46,10 +46,7 @@ pub(crate) fn table() -> Result<(), Failure> {
         for _ in 0..ROUNDS {
             let hardened = batches(Mode::Hardened, bytes)?.each(OBJECTS).cpu;
             let plain = batches(Mode::Plain, bytes)?.each(OBJECTS).cpu;
-            for (figures, figure) in rounds
-                .iter_mut()
-                .zip([hardened, plain, hardened / plain])
-            {
+            for (figures, figure) in rounds.iter_mut().zip([hardened, plain, hardened / plain]) {
                 figures.push(figure);
             }
         }

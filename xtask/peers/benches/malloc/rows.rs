@@ -8,14 +8,14 @@ use peers::{Cost, Random, cost};
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::ptr::null_mut;
-use std::sync::mpsc;
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Objects that are held at once in the rows with a set.
 const SET: usize = 100_000;
-/// Pointers that go from one thread to the other at once.
-const PARCEL: usize = 256;
+/// Objects that go from one thread to the other at once.
+const PARCEL: usize = 10_000;
 /// Bytes between words that are written where each page is.
 const TOUCH: usize = 4096;
 
@@ -151,32 +151,52 @@ fn large(random: &mut Random) -> usize {
     low + random.below(low)
 }
 
-/// One thread makes, another frees.
-fn passing<A: GlobalAlloc + Sync + 'static>(
+/// One thread makes, another frees what was made in the round before. They meet between rounds, so
+/// that how often one waits for the other is the same for every allocator.
+fn passing<A: GlobalAlloc + Sync>(
     allocator: &A,
     sizes: fn(&mut Random) -> usize,
-    objects: usize,
+    rounds: usize,
 ) -> Found {
-    let act = || {
-        let (sender, receiver) = mpsc::sync_channel::<Vec<Object>>(64);
+    let made = Mutex::new(Vec::with_capacity(PARCEL));
+    let meeting = Barrier::new(2);
+    let ((), cost) = cost(|| {
         thread::scope(|scope| {
-            scope.spawn(move || {
+            scope.spawn(|| {
                 let mut random = Random::new(3);
-                for _ in 0..objects / PARCEL {
-                    let layouts = (0..PARCEL).map(|_| layout(sizes(&mut random)));
-                    let parcel = layouts.map(|layout| Object(make(allocator, layout), layout));
-                    if sender.send(parcel.collect()).is_err() {
-                        return;
+                let mut parcel = Vec::with_capacity(PARCEL);
+                for _ in 0..rounds {
+                    parcel.extend((0..PARCEL).map(|_| {
+                        let layout = layout(sizes(&mut random));
+                        Object(make(allocator, layout), layout)
+                    }));
+                    if let Ok(mut made) = made.lock() {
+                        std::mem::swap(&mut *made, &mut parcel);
                     }
+                    meeting.wait();
+                    // The other has taken it, and left an empty one.
+                    meeting.wait();
                 }
             });
-            scope.spawn(move || {
-                let sent = receiver.into_iter().flatten();
-                sent.for_each(|Object(object, layout)| free(allocator, object, layout));
+            scope.spawn(|| {
+                let mut parcel: Vec<Object> = Vec::with_capacity(PARCEL);
+                for _ in 0..rounds {
+                    for Object(object, layout) in parcel.drain(..) {
+                        free(allocator, object, layout);
+                    }
+                    meeting.wait();
+                    if let Ok(mut made) = made.lock() {
+                        std::mem::swap(&mut *made, &mut parcel);
+                    }
+                    meeting.wait();
+                }
+                for Object(object, layout) in parcel {
+                    free(allocator, object, layout);
+                }
             });
         });
-    };
-    found(objects, cost(act).1)
+    });
+    found(rounds * PARCEL, cost)
 }
 
 /// As Larson and Krishnan's server (ISMM 1998): two threads replace random objects of their sets;
@@ -258,12 +278,7 @@ fn dropping<A: GlobalAlloc>(allocator: &A) -> Found {
 }
 
 /// Buffers grow by doubling, in turns, from 16 B to `bytes_max`; what is new is written.
-fn growing<A: GlobalAlloc>(
-    allocator: &A,
-    buffers: usize,
-    bytes_max: usize,
-    times: usize,
-) -> Found {
+fn growing<A: GlobalAlloc>(allocator: &A, buffers: usize, bytes_max: usize, times: usize) -> Found {
     let mut steps = 0;
     let mut places = vec![null_mut(); buffers];
     let ((), cost) = cost(|| {
@@ -320,19 +335,21 @@ pub(crate) fn rows<A: GlobalAlloc + Sync + 'static>() -> Vec<Row<A>> {
         replacing(allocator, 20_000, 1_000_000, up_to_8191, false)
     }));
     rows.push(row("producer and consumer, 64 B", true, |allocator: &A| {
-        passing(allocator, |_| 64, 2_000_000)
+        passing(allocator, |_| 64, 200)
     }));
-    rows.push(row("producer and consumer, 256 B", true, |allocator: &A| {
-        passing(allocator, |_| 256, 2_000_000)
-    }));
+    rows.push(row(
+        "producer and consumer, 256 B",
+        true,
+        |allocator: &A| passing(allocator, |_| 256, 200),
+    ));
     rows.push(row(
         "producer and consumer, 16 to 1000 B",
         true,
-        |allocator: &A| passing(allocator, up_to_1000, 1_000_000),
+        |allocator: &A| passing(allocator, up_to_1000, 100),
     ));
     rows.push(row("larson, two threads", true, larson));
     rows.push(row("large, first word written", false, |allocator: &A| {
-        replacing(allocator, 64, 100_000, large, false)
+        replacing(allocator, 64, 20_000, large, false)
     }));
     rows.push(row("large, each page written", false, |allocator: &A| {
         replacing(allocator, 64, 5_000, large, true)
