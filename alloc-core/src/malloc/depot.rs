@@ -88,9 +88,10 @@ mod tests {
             let depot = Depot::new(class);
             let room = depot.open().capacity();
             assert!(room * class.bytes() <= DEPOT_BYTES, "{class:?}");
+            assert_eq!(room == 0, class.bytes() < SLOT_BYTES_MIN, "{class:?}");
             let slots: Vec<_> = (1..=room).map(without_provenance_mut).collect();
             let (older, newer) = slots.split_at(room / 2);
-            assert!(depot.put(older) && depot.put(newer) && !depot.put(&slots[..1]));
+            assert!(depot.put(older) && depot.put(newer) && !depot.put(&[null_mut()]));
             assert_eq!(depot.open().capacity(), room);
             let mut into = vec![null_mut(); newer.len()];
             assert_eq!(depot.take(&mut into), newer.len());

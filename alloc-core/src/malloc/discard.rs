@@ -20,7 +20,7 @@ use crate::sync::Ordering;
 use crate::thread_cache::PAGE_WORDS;
 
 /// Spans that one step takes.
-const STEP_SPANS: usize = 16;
+const STEP_SPANS: usize = 4;
 /// Words of bits of the largest span.
 const WORDS_MAX: usize = (PAGES_MAX * PAGE_WORDS) as usize;
 

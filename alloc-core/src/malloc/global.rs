@@ -12,6 +12,7 @@ use crate::pages::PageStats;
 use crate::size_class::GRANULE_BYTES;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{NonNull, null_mut};
+use std::time::{Duration, Instant};
 
 /// A global allocator.
 ///
@@ -193,6 +194,35 @@ impl Heapwright {
             heap.release(usize::MAX, Reach::All)
         })
         .unwrap_or(0)
+    }
+
+    /// Gives back to the system what the program has not needed for a while, for `budget` at most
+    /// or a little longer; true if there is more to do soon. For a thread of the program's that
+    /// does nothing else, so that memory goes back while the others idle or are not to be held up:
+    ///
+    /// ```no_run
+    /// # use alloc_core::malloc::Heapwright;
+    /// # use std::{thread, time::Duration};
+    /// thread::spawn(|| loop {
+    ///     let is_busy = Heapwright::tend(Duration::from_millis(1));
+    ///     thread::sleep(Duration::from_millis(if is_busy { 1 } else { 100 }));
+    /// });
+    /// ```
+    ///
+    /// Without such a thread those who allocate and free do it, a little at each of many calls.
+    pub fn tend(budget: Duration) -> bool {
+        let since = Instant::now();
+        with(Mode::Plain, |heap, magazines| {
+            loop {
+                if heap.look() {
+                    magazines.flush(heap);
+                }
+                if !heap.is_restless() || since.elapsed() >= budget {
+                    return heap.is_restless();
+                }
+            }
+        })
+        .unwrap_or(false)
     }
 
     /// As [`GlobalAlloc::dealloc`], for one who does not know the layout, such as C's `free`.

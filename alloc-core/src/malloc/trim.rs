@@ -17,7 +17,7 @@
 /// Bytes that are freed between two looks, where nothing makes them more frequent.
 pub(crate) const LOOK_BYTES: usize = 4 << 20;
 /// The most that is released by one look.
-const STEP_BYTES: usize = 1 << 20;
+const STEP_BYTES: usize = 256 << 10;
 /// What is always kept, beside a part of what is in use.
 const KEPT_BYTES: usize = 2 << 20;
 /// What is worth looking for often.

@@ -1,11 +1,11 @@
 //! One run: one allocator does what one row says, and the figures are printed.
 
 use crate::Failure;
-use crate::rivals::RIVALS;
 use crate::rows::rows;
 use alloc_core::malloc::Heapwright;
 use mimalloc::MiMalloc;
 use peers::process::resident;
+use peers::rivals::RIVALS;
 use std::alloc::{GlobalAlloc, System};
 
 /// Runs a row by its name; a word and a figure a line.

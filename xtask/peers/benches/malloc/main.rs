@@ -13,11 +13,10 @@
 
 mod child;
 mod hardened;
-mod rivals;
 mod rows;
 
 use peers::report::{finish_table, median};
-use rivals::{RIVALS, Rival};
+use peers::rivals::{RIVALS, Rival};
 use std::alloc::System;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

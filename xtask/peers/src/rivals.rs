@@ -10,29 +10,36 @@ use std::process::Command;
 
 /// Where an allocator's code is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// In this program.
     Linked,
     /// In the system's C library.
     System,
     /// In a shared library of this name, which the Debian package has.
     Library {
+        /// The library's file.
         file: &'static str,
+        /// The package.
         package: &'static str,
     },
     /// In a crate that this program was built without.
-    Missing { how: &'static str },
+    Missing {
+        /// How to get it.
+        how: &'static str,
+    },
 }
 
 /// An allocator, by the name in the tables.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rival {
-    pub(crate) name: &'static str,
-    pub(crate) origin: Origin,
+pub struct Rival {
+    /// The name.
+    pub name: &'static str,
+    /// Where its code is.
+    pub origin: Origin,
 }
 
 /// Ours first.
-pub(crate) const RIVALS: [Rival; 6] = [
+pub const RIVALS: [Rival; 6] = [
     Rival {
         name: "heapwright",
         origin: Origin::Linked,
@@ -87,7 +94,7 @@ fn find(file: &str) -> Option<PathBuf> {
 
 impl Rival {
     /// What is missing and how to get it; nothing if the allocator is there.
-    pub(crate) fn missing(&self) -> Option<String> {
+    pub fn missing(&self) -> Option<String> {
         match self.origin {
             Origin::Linked | Origin::System => None,
             Origin::Missing { how } => Some(format!("{} is left out: {how}", self.name)),
@@ -100,7 +107,7 @@ impl Rival {
     }
 
     /// Lets a child process have this allocator, and nothing that changes how it works.
-    pub(crate) fn prepare(&self, command: &mut Command) {
+    pub fn prepare(&self, command: &mut Command) {
         for variable in ["LD_PRELOAD", "MALLOC_CONF", "HEAPWRIGHT_MALLOC"] {
             command.env_remove(variable);
         }
@@ -112,7 +119,7 @@ impl Rival {
     }
 
     /// Whether this process has the library that it should have.
-    pub(crate) fn is_loaded(&self) -> bool {
+    pub fn is_loaded(&self) -> bool {
         let Origin::Library { file, .. } = self.origin else {
             return true;
         };
