@@ -86,7 +86,13 @@ pub struct PageHeap<S: PageSource> {
     state: Mutex<State>,
     /// Notified when pages that were on their way out are free again.
     pub(crate) put_back: Condvar,
+    /// Where tables begin, from the region's base, that have a byte for each [`SHADOW_RATIO`] of
+    /// the heap, and of which the part of a free page may become zero.
+    shadows: Vec<usize>,
 }
+
+/// Bytes of the heap to a byte of a shadow.
+pub(crate) const SHADOW_RATIO: usize = 128;
 
 /// Reserves a range for a heap of `heap_bytes` and makes its metadata usable.
 fn reserve<S: PageSource>(
@@ -159,6 +165,7 @@ impl<S: PageSource> PageHeap<S> {
                             blocks_mended: 0,
                         }),
                         put_back: Condvar::new(),
+                        shadows: Vec::new(),
                     });
                 }
                 Err(error) if bytes <= bytes_min => {
@@ -400,6 +407,33 @@ impl<S: PageSource> PageHeap<S> {
     /// The unit of a discard.
     pub(crate) fn discard_granule_bytes(&self) -> usize {
         self.source.discard_granule_bytes()
+    }
+
+    /// Names tables in the metadata, by their places from its base, that have a byte for each
+    /// [`SHADOW_RATIO`] bytes of the heap: their memory goes back with that of the pages.
+    ///
+    /// # Safety
+    ///
+    /// While a page is free, its part of the tables may become zero at any time: whoever looks at
+    /// it meanwhile takes zero as well as what was there, and nobody writes to it.
+    pub(crate) unsafe fn set_shadows(&mut self, places: &[usize]) {
+        let places = places.iter().map(|place| self.heap_bytes + place);
+        self.shadows = places.collect();
+    }
+
+    /// Discards the shadows of a run that was released and is not put back yet.
+    pub(crate) fn discard_shadows(&self, run: PageRun) {
+        let unit = self.discard_granule_bytes();
+        let (from, to) = (run.offset_bytes(), run.offset_bytes() + run.bytes());
+        for place in &self.shadows {
+            let first = (place + from.div_ceil(SHADOW_RATIO)).next_multiple_of(unit);
+            let end = (place + to / SHADOW_RATIO) / unit * unit;
+            if first < end {
+                // SAFETY: the tables' own part of the metadata, which stays committed; the run is
+                // out of use until it is put back, so what `set_shadows` was promised holds.
+                unsafe { self.discard(first, end - first) };
+            }
+        }
     }
 
     /// Gives a run back. Its memory is retained until it is allocated again or released.

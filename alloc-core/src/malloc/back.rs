@@ -3,7 +3,7 @@
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::fatal::misuse;
 use crate::malloc::shape::Shape;
-use crate::malloc::trim::{LOOK_BYTES, Usage};
+use crate::malloc::trim::{LOOK_BYTES, STEP_BYTES, Step, Usage};
 use crate::os::PageSource;
 use crate::page_reach::Reach;
 use crate::pages::{PAGE_BYTES, PageRun};
@@ -119,7 +119,7 @@ impl<S: PageSource> ByteHeap<S> {
             .unlooked_bytes
             .fetch_add(bytes as u64, Ordering::Relaxed);
         if unlooked + bytes as u64 >= LOOK_BYTES as u64 {
-            self.look();
+            self.look(STEP_BYTES);
         }
     }
 
@@ -130,9 +130,9 @@ impl<S: PageSource> ByteHeap<S> {
         self.is_restless.load(Ordering::Relaxed)
     }
 
-    /// Gives some of what is free to the system, if it is time. True if a pass over the spans
-    /// begins, for which magazines should be empty.
-    pub(crate) fn look(&self) -> bool {
+    /// Gives some of what is free to the system, if it is time; what was done. If a pass over the
+    /// spans begins, magazines should be flushed.
+    pub(crate) fn look(&self, step_bytes: usize) -> Step {
         let pages = self.heap().pages().counts();
         // Relaxed: a count; what others add meanwhile is forgotten, no harm.
         self.unlooked_bytes.store(0, Ordering::Relaxed);
@@ -146,9 +146,9 @@ impl<S: PageSource> ByteHeap<S> {
         let step = {
             // Somebody else looks: that is enough.
             let Ok(mut trim) = self.trim.try_lock() else {
-                return false;
+                return Step::default();
             };
-            trim.look(now_ns, usage)
+            trim.look(now_ns, usage, step_bytes)
         };
         // Relaxed: a hint.
         self.is_restless.store(step.is_restless, Ordering::Relaxed);
@@ -160,7 +160,7 @@ impl<S: PageSource> ByteHeap<S> {
         if step.passes && self.discard_step() {
             lock(&self.trim).passed();
         }
-        step.begins
+        step
     }
 }
 

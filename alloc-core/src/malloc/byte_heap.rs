@@ -27,7 +27,9 @@ use crate::pages::{PAGE_BYTES, PageRun, PageStats};
 use crate::refill::{NoRefill, Refill};
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::span::Birth;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard};
+#[cfg(all(unix, not(heapwright_loom)))]
+use crate::sync::MutexGuard;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::type_info::{Ops, TypeInfo};
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -83,6 +85,8 @@ pub struct ByteHeap<S: PageSource> {
     pub(crate) trim: Mutex<Trim>,
     /// Those who allocate and free should look often.
     pub(crate) is_restless: AtomicBool,
+    /// Bytes that passes have discarded.
+    pub(crate) discarded_bytes: AtomicU64,
     /// The class that the pass over the shelves has come to.
     pub(crate) pass_class: AtomicU32,
     /// Where its time begins.
@@ -105,8 +109,12 @@ impl<S: PageSource> ByteHeap<S> {
             Mode::Plain => None,
             Mode::Hardened => Some(Guard::new(&source, reserve_bytes.max(reserve_bytes_min))?),
         };
+        let mut heap = Heap::new(source, reserve_bytes, reserve_bytes_min)?;
+        // SAFETY: dead spans and large objects are wiped before their pages are given back, and a
+        // span's number is kept by those alone who hold it, or an object or a shelf of it.
+        unsafe { heap.shadow_metadata() };
         Ok(Self {
-            heap: Heap::new(source, reserve_bytes, reserve_bytes_min)?,
+            heap,
             shelves: std::array::from_fn(|_| Shelf::new()),
             depots: (0..SizeClass::COUNT)
                 .filter_map(SizeClass::from_index)
@@ -117,6 +125,7 @@ impl<S: PageSource> ByteHeap<S> {
             slot_bytes: AtomicU64::new(0),
             trim: Mutex::new(Trim::default()),
             is_restless: AtomicBool::new(false),
+            discarded_bytes: AtomicU64::new(0),
             pass_class: AtomicU32::new(0),
             epoch: Instant::now(),
         })
@@ -329,6 +338,12 @@ impl<S: PageSource> ByteHeap<S> {
         self.heap.pages().stats()
     }
 
+    /// Bytes of free pages in spans with slots in use elsewhere that were given back so far.
+    pub fn discarded_bytes(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.discarded_bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether the heap looks for mistakes.
     pub fn mode(&self) -> Mode {
         match self.guard {
@@ -437,9 +452,11 @@ impl<S: PageSource> ByteHeap<S> {
         }
     }
 
-    /// Gives up a span that the caller holds and whose free pages it has discarded.
-    pub(crate) fn leave_discarded(&self, class: SizeClass, span: u32) {
-        if self.slots().leave_discarded(self.shelf(class), class, span) {
+    /// Gives up a span that the caller holds and whose free pages it has discarded
+    /// when `used` slots were in use.
+    pub(crate) fn leave_discarded(&self, class: SizeClass, span: u32, used: u32) {
+        let slots = self.slots();
+        if slots.leave_discarded(self.shelf(class), class, span, used) {
             self.bury(span, Shape::of(class).pages);
         }
     }

@@ -11,7 +11,9 @@
 
 use crate::malloc::stash::PARCEL_SLOTS;
 use crate::size_class::SizeClass;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::Mutex;
+#[cfg(not(heapwright_loom))]
+use crate::sync::{MutexGuard, lock};
 
 /// The most slots in a depot.
 const SLOTS_MAX: usize = 16 * PARCEL_SLOTS;
@@ -47,6 +49,7 @@ impl Depot {
     }
 
     /// Waits for the lock.
+    #[cfg(not(heapwright_loom))]
     pub(crate) fn open(&self) -> MutexGuard<'_, Vec<*mut u8>> {
         lock(&self.slots)
     }

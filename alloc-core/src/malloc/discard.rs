@@ -53,6 +53,8 @@ impl<S: PageSource> ByteHeap<S> {
     fn discard(&self, class: SizeClass, span: u32) {
         let (shape, slots) = (Shape::of(class), self.slots());
         let unit = self.heap().pages().discard_granule_bytes();
+        // Before the bits: what is counted later may not be among them.
+        let used_slots = self.heap().spans().hold(span).get().used();
         let mut free = [0; WORDS_MAX];
         let free = &mut free[..(shape.pages * PAGE_WORDS) as usize];
         // A bit a unit: a slot in use lies on it.
@@ -80,6 +82,9 @@ impl<S: PageSource> ByteHeap<S> {
             // SAFETY: the pages are those of a span that this thread holds, with every slot on
             // them taken by it and handed out to nobody.
             unsafe { self.heap().pages().discard(offset, (end - first) * unit) };
+            let bytes = ((end - first) * unit) as u64;
+            // Relaxed: a statistic.
+            self.discarded_bytes.fetch_add(bytes, Ordering::Relaxed);
             at = end;
         }
         for (word, free) in free.iter().enumerate() {
@@ -87,6 +92,6 @@ impl<S: PageSource> ByteHeap<S> {
                 slots.give_back((span * PAGE_WORDS) as usize + word, *free);
             }
         }
-        self.leave_discarded(class, span);
+        self.leave_discarded(class, span, used_slots);
     }
 }

@@ -5,6 +5,7 @@ use crate::malloc::byte_heap::{ByteHeap, Mode};
 use crate::malloc::classes::class_of;
 use crate::malloc::magazines::Magazines;
 use crate::malloc::thread::{fast, heap, slow};
+use crate::malloc::trim::TEND_BYTES;
 use crate::os::Mmap;
 use crate::page_error::Exhausted;
 use crate::page_reach::Reach;
@@ -197,7 +198,7 @@ impl Heapwright {
     }
 
     /// Gives back to the system what the program has not needed for a while, for `budget` at most
-    /// or a little longer; true if there is more to do soon. For a thread of the program's that
+    /// or a little longer; true if there is more to do at once. For a thread of the program's that
     /// does nothing else, so that memory goes back while the others idle or are not to be held up:
     ///
     /// ```no_run
@@ -214,11 +215,12 @@ impl Heapwright {
         let since = Instant::now();
         with(Mode::Plain, |heap, magazines| {
             loop {
-                if heap.look() {
+                let step = heap.look(TEND_BYTES);
+                if step.begins {
                     magazines.flush(heap);
                 }
-                if !heap.is_restless() || since.elapsed() >= budget {
-                    return heap.is_restless();
+                if !step.has_more || since.elapsed() >= budget {
+                    return step.has_more;
                 }
             }
         })

@@ -11,6 +11,7 @@
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::shape::Shape;
 use crate::malloc::stash::{PARCEL_SLOTS, Stash};
+use crate::malloc::trim::STEP_BYTES;
 use crate::os::PageSource;
 use crate::page_error::Exhausted;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
@@ -151,7 +152,7 @@ impl Magazines {
     pub(crate) fn tick<S: PageSource>(&mut self, heap: &ByteHeap<S>) {
         if heap.is_restless() {
             self.ticks = (self.ticks + 1) % TICKS;
-            if self.ticks == 0 && heap.look() {
+            if self.ticks == 0 && heap.look(STEP_BYTES).begins {
                 self.flush(heap);
             }
         }

@@ -97,11 +97,18 @@ impl Slots<'_> {
         self.leave_as(shelf, class, span, taken, |left| left)
     }
 
-    /// As [`Self::leave`], by one who has taken nothing, and discarded what is free.
+    /// As [`Self::leave`], by one who has taken nothing, and discarded what was free when `used`
+    /// slots were in use.
     #[must_use]
-    pub(crate) fn leave_discarded(&self, shelf: &Shelf, class: SizeClass, span: u32) -> bool {
+    pub(crate) fn leave_discarded(
+        &self,
+        shelf: &Shelf,
+        class: SizeClass,
+        span: u32,
+        used: u32,
+    ) -> bool {
         let mark = |left: Hold| {
-            if left.is_listed() {
+            if left.is_listed() && left.used() == used {
                 left.discarded()
             } else {
                 left

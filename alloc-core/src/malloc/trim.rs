@@ -16,12 +16,15 @@
 
 /// Bytes that are freed between two looks, where nothing makes them more frequent.
 pub(crate) const LOOK_BYTES: usize = 4 << 20;
-/// The most that is released by one look.
-const STEP_BYTES: usize = 256 << 10;
+/// The most that is released by one look of a thread that has other things to do.
+pub(crate) const STEP_BYTES: usize = 256 << 10;
+/// The most that is released by one look of a thread that has not: what one call can release.
+#[cfg(all(unix, not(heapwright_loom)))]
+pub(crate) const TEND_BYTES: usize = 2 << 20;
 /// What is always kept, beside a part of what is in use.
 const KEPT_BYTES: usize = 2 << 20;
 /// What is worth looking for often.
-const MUCH_BYTES: usize = 16 << 20;
+const MUCH_BYTES: usize = 8 << 20;
 /// How long a window lasts.
 const WINDOW_NS: u64 = 250_000_000;
 
@@ -45,7 +48,9 @@ pub(crate) struct Step {
     pub(crate) passes: bool,
     /// It begins with this step.
     pub(crate) begins: bool,
-    /// There is more to do now or within two windows: looks should not wait for [`LOOK_BYTES`].
+    /// The next look may come at once: there is more to do.
+    pub(crate) has_more: bool,
+    /// There is much to do now or within two windows: looks should not wait for [`LOOK_BYTES`].
     pub(crate) is_restless: bool,
 }
 
@@ -66,8 +71,8 @@ pub(crate) struct Trim {
 }
 
 impl Trim {
-    /// What to do now; `now_ns` never goes back.
-    pub(crate) fn look(&mut self, now_ns: u64, usage: Usage) -> Step {
+    /// What to do now, and at most so much; `now_ns` never goes back.
+    pub(crate) fn look(&mut self, now_ns: u64, usage: Usage, step_bytes: usize) -> Step {
         // The pages were in use before they were freed, whether or not a look saw it.
         let in_use = usage.in_use_bytes;
         self.peak_bytes = self.peak_bytes.max(in_use);
@@ -95,18 +100,19 @@ impl Trim {
             self.slot_peak_bytes = usage.slot_bytes;
             self.passed_ns = now_ns;
         }
-        let kept = KEPT_BYTES + in_use / 16;
+        let kept = KEPT_BYTES + in_use / 32;
         let peak = self.peak_bytes.max(self.peak_before_bytes);
         let surplus = held.saturating_sub(peak + kept + self.slack_bytes);
-        let release_bytes = surplus.min(STEP_BYTES).min(usage.retained_bytes);
+        let release_bytes = surplus.min(step_bytes).min(usage.retained_bytes);
         self.held_bytes = held - release_bytes;
         Step {
             release_bytes,
             passes: self.is_passing,
             begins,
+            has_more: self.is_passing || release_bytes == step_bytes,
             is_restless: self.is_passing
                 || is_due && scattered >= MUCH_BYTES
-                || usage.retained_bytes >= MUCH_BYTES + in_use / 2,
+                || usage.retained_bytes >= MUCH_BYTES + in_use / 8,
         }
     }
 
@@ -150,6 +156,7 @@ mod tests {
                     retained_bytes: self.held - in_use_bytes,
                     slot_bytes,
                 },
+                STEP_BYTES,
             );
             self.held -= step.release_bytes;
             self.released += step.release_bytes;
@@ -179,7 +186,7 @@ mod tests {
             heap.now_ns = (n + 1) * 800 * MS / looks;
             heap.look(rest, 0);
         }
-        let kept = rest + KEPT_BYTES + rest / 16;
+        let kept = rest + KEPT_BYTES + rest / 32;
         assert!(heap.held <= kept, "{} MiB are held", heap.held >> 20);
         assert_eq!(heap.look(rest, 0), Step::default(), "it comes to rest");
     }

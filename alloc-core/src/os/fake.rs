@@ -295,8 +295,8 @@ unsafe impl PageSource for FakeSource {
             pages.all(|page| state.committed[page]),
             "discard of {bytes} bytes at {offset}, which are not committed"
         );
-        // SAFETY: the caller promises that nobody uses the range or relies on its content.
-        unsafe { region.fill(range, GARBAGE) };
+        // SAFETY: the caller promises that nobody writes to the range or relies on its content.
+        unsafe { region.fill(range, 0) };
     }
 
     fn advise_huge(

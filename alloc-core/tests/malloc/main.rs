@@ -208,6 +208,88 @@ fn what_a_program_frees_goes_back_to_the_system_by_and_by() {
     );
 }
 
+/// Nine of ten objects are freed at random; a pass comes by and by.
+#[test]
+fn what_lives_on_is_kept_when_its_neighbors_pages_are_discarded() {
+    // Each discard shows: the source overwrites what it is told to discard.
+    let heap = ByteHeap::new(FakeSource::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
+    let (mut magazines, mut random) = (Magazines::new(), Random::new(11));
+    let mut objects: Vec<_> = (0..6000)
+        .map(|_| {
+            let layout = Layout::from_size_align(16 + random.below(8000), 8).unwrap();
+            let object = heap.alloc(&mut magazines, layout).unwrap();
+            let byte = 1 + random.below(255) as u8;
+            // SAFETY: just allocated, so long.
+            unsafe { object.write_bytes(byte, layout.size()) };
+            (object, layout, byte)
+        })
+        .collect();
+    while objects.len() > 600 {
+        let (object, layout, _) = objects.swap_remove(random.below(objects.len()));
+        // SAFETY: allocated above, freed once.
+        unsafe { heap.free(&mut magazines, object, layout) };
+    }
+    magazines.flush(&heap);
+    let since = Instant::now();
+    let layout = Layout::new::<u64>();
+    while heap.discarded_bytes() < 1 << 20 && since.elapsed() < Duration::from_secs(60) {
+        let object = heap.alloc(&mut magazines, layout).unwrap();
+        // SAFETY: just allocated.
+        unsafe { heap.free(&mut magazines, object, layout) };
+    }
+    assert!(heap.discarded_bytes() >= 1 << 20, "no pass came by");
+    heap.check_invariants();
+    for (object, layout, byte) in objects {
+        // SAFETY: written in full above, and alive.
+        let kept = unsafe { std::slice::from_raw_parts(object.as_ptr(), layout.size()) };
+        assert!(
+            kept.iter().all(|kept| *kept == byte),
+            "{object:?} has lost something"
+        );
+        // SAFETY: allocated above, freed once.
+        unsafe { heap.free(&mut magazines, object, layout) };
+    }
+    magazines.flush(&heap);
+    check_empty(&heap);
+}
+
+#[test]
+fn a_large_object_grows_where_it_is_if_it_can() {
+    let heap = ByteHeap::new(FakeSource::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
+    let mut magazines = Magazines::new();
+    let layout = |bytes| Layout::from_size_align(bytes, 8).unwrap();
+    let resize = |magazines: &mut Magazines, object, from, to| {
+        // SAFETY: each object below is resized from the size that it has, and used by its new
+        // address.
+        unsafe { heap.realloc(magazines, object, layout(from), layout(to)) }.unwrap()
+    };
+    let sizes = [100 << 10, 200 << 10, 5 << 20, 9 << 20, 20 << 20];
+    let object = heap.alloc(&mut magazines, layout(sizes[0])).unwrap();
+    for step in sizes.windows(2) {
+        let moved = resize(&mut magazines, object, step[0], step[1]);
+        assert_eq!(moved, object, "nothing is behind it, and the heap can grow");
+        // SAFETY: it is so long now.
+        unsafe { moved.write_bytes(3, step[1]) };
+        heap.check_invariants();
+    }
+    let shorter = resize(&mut magazines, object, 20 << 20, 1 << 20);
+    let neighbor = heap.alloc(&mut magazines, layout(64 << 10)).unwrap();
+    // SAFETY: just allocated.
+    unsafe { neighbor.write_bytes(5, 64 << 10) };
+    let moved = resize(&mut magazines, shorter, 1 << 20, 2 << 20);
+    assert_ne!(moved, shorter, "a neighbor is in the way");
+    heap.check_invariants();
+    // SAFETY: the first MiB was written and kept.
+    let kept = unsafe { std::slice::from_raw_parts(moved.as_ptr(), 1 << 20) };
+    assert!(kept.iter().all(|byte| *byte == 3));
+    // SAFETY: allocated and resized above, freed once.
+    unsafe { heap.free(&mut magazines, moved, layout(2 << 20)) };
+    // SAFETY: as above.
+    unsafe { heap.free(&mut magazines, neighbor, layout(64 << 10)) };
+    magazines.flush(&heap);
+    check_empty(&heap);
+}
+
 #[test]
 #[should_panic(expected = "magazines were used with two heaps")]
 fn magazines_of_another_heap_are_refused() {

@@ -3,7 +3,8 @@
 //!
 //! The load is that of `child.rs`, over the allocator that is measured. It is recorded for two
 //! times, two seconds *before* the drop and three from then on, when memory goes *back*; freeing
-//! itself, on another thread, is in the second. Each row is there with the load and without.
+//! itself, on another thread, is in the second. Resident memory is without what the process had
+//! before the first object. Each row is there with the load and without.
 
 use crate::child::Failure;
 use crate::kind::Kind;
@@ -16,6 +17,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt::Write as _;
 use std::hint::{black_box, spin_loop};
 use std::process::Command;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,7 +42,7 @@ const ANSWER: Layout = Layout::new::<[u64; 16]>();
 
 const BEFORE: Duration = Duration::from_secs(2);
 const BACK: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The phase in which the load ends.
 const OVER: usize = 2;
@@ -90,27 +92,25 @@ fn resident_bytes() -> u64 {
 
 /// Fills, drops, and waits; prints figures.
 fn drop_most<A: GlobalAlloc>(allocator: &A, time: &AtomicUsize) {
-    let mut chunks: Vec<Vec<*mut u64>> = (0..CHUNKS)
-        .map(|n| {
-            (0..CHUNK_OBJECTS)
-                .map(|_| make(allocator, OBJECT, n as u64))
-                .collect()
-        })
-        .collect();
+    // One vector, which stays, so that what the bench itself has is the same throughout.
+    let mut places = vec![NonNull::<u64>::dangling().as_ptr(); CHUNKS * CHUNK_OBJECTS];
+    let own_bytes = resident_bytes();
+    for (n, place) in places.iter_mut().enumerate() {
+        *place = make(allocator, OBJECT, n as u64);
+    }
     thread::sleep(BEFORE);
     let full_bytes = resident_bytes();
     let since = Instant::now();
     time.store(1, SeqCst);
-    for (n, chunk) in chunks.iter_mut().enumerate() {
-        if n % CHUNKS_A_LIVE_ONE != 0 {
-            chunk
-                .drain(..)
-                .for_each(|object| free(allocator, object, OBJECT));
+    let lives = |place: usize| (place / CHUNK_OBJECTS).is_multiple_of(CHUNKS_A_LIVE_ONE);
+    for (n, place) in places.iter().enumerate() {
+        if !lives(n) {
+            free(allocator, *place, OBJECT);
         }
     }
     let freed = since.elapsed();
     let live_bytes = CHUNKS.div_ceil(CHUNKS_A_LIVE_ONE) * CHUNK_OBJECTS * OBJECT.size();
-    let target_bytes = live_bytes as u64 / 5 * 6;
+    let target_bytes = own_bytes + live_bytes as u64 / 5 * 6;
     let mut reached = None;
     while reached.is_none() && since.elapsed() < PATIENCE {
         if resident_bytes() <= target_bytes {
@@ -121,18 +121,16 @@ fn drop_most<A: GlobalAlloc>(allocator: &A, time: &AtomicUsize) {
     thread::sleep(BACK.saturating_sub(since.elapsed()));
     let end_bytes = resident_bytes();
     time.store(OVER, SeqCst);
-    println!("full-mib {}", full_bytes >> 20);
-    println!("end-mib {}", end_bytes >> 20);
+    println!("full-mib {}", full_bytes.saturating_sub(own_bytes) >> 20);
+    println!("end-mib {}", end_bytes.saturating_sub(own_bytes) >> 20);
     println!("free-ns {}", freed.as_nanos());
     if let Some(reached) = reached {
         println!("live-ns {}", reached.as_nanos());
     }
-    for (n, chunk) in chunks.into_iter().enumerate() {
-        for object in chunk {
-            // SAFETY: a live object of 128 words.
-            assert_eq!(unsafe { object.add(127).read() }, n as u64);
-            free(allocator, object, OBJECT);
-        }
+    for (n, place) in places.into_iter().enumerate().filter(|(n, _)| lives(*n)) {
+        // SAFETY: a live object of 128 words.
+        assert_eq!(unsafe { place.add(127).read() }, n as u64);
+        free(allocator, place, OBJECT);
     }
 }
 
