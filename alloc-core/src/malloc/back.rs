@@ -54,16 +54,16 @@ impl<S: PageSource> ByteHeap<S> {
         }
         self.deliver(&mut batch);
         self.count(class, &mut batch);
-        let bytes = slots.len() * class.bytes();
-        // Relaxed: a count, for what to release.
-        self.slot_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
-        self.note_freed(bytes);
     }
 
-    /// Counts slots that a magazine got from their spans.
-    pub(crate) fn note_taken(&self, bytes: usize) {
+    /// Counts by how many bytes more, or fewer, slots are in use.
+    pub(crate) fn note_slots(&self, net_bytes: isize) {
         // Relaxed: a count, for what to release.
-        self.slot_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.slot_bytes
+            .fetch_add(net_bytes as u64, Ordering::Relaxed);
+        if net_bytes < 0 {
+            self.note_freed(net_bytes.unsigned_abs());
+        }
     }
 
     /// Frees the slots of the batch's word.
@@ -139,8 +139,8 @@ impl<S: PageSource> ByteHeap<S> {
         let usage = Usage {
             in_use_bytes: pages.in_use as usize * PAGE_BYTES,
             retained_bytes: pages.retained as usize * PAGE_BYTES,
-            // Relaxed: a count, of which some may be on their way.
-            slot_bytes: self.slot_bytes.load(Ordering::Relaxed) as usize,
+            // Relaxed: a count; it may be below zero while what was taken is not counted yet.
+            slot_bytes: (self.slot_bytes.load(Ordering::Relaxed) as isize).max(0) as usize,
         };
         let now_ns = self.epoch.elapsed().as_nanos() as u64;
         let step = {

@@ -56,6 +56,9 @@ impl Depot {
 
     /// Puts slots in; false if there is no room for all of them, or somebody else is at it.
     pub(crate) fn put(&self, slots: &[*mut u8]) -> bool {
+        if self.room == 0 {
+            return false;
+        }
         let Ok(mut open) = self.slots.try_lock() else {
             return false;
         };
@@ -69,6 +72,9 @@ impl Depot {
     /// Takes slots out, the newest, as many as there are and `into` has room for; how many. None if
     /// somebody else is at it.
     pub(crate) fn take(&self, into: &mut [*mut u8]) -> usize {
+        if self.room == 0 {
+            return 0;
+        }
         let Ok(mut open) = self.slots.try_lock() else {
             return 0;
         };
@@ -92,6 +98,10 @@ mod tests {
             let room = depot.open().capacity();
             assert!(room * class.bytes() <= DEPOT_BYTES, "{class:?}");
             assert_eq!(room == 0, class.bytes() < SLOT_BYTES_MIN, "{class:?}");
+            if room == 0 {
+                assert!(!depot.put(&[null_mut()]) && depot.take(&mut [null_mut()]) == 0);
+                continue;
+            }
             let slots: Vec<_> = (1..=room).map(without_provenance_mut).collect();
             let (older, newer) = slots.split_at(room / 2);
             assert!(depot.put(older) && depot.put(newer) && !depot.put(&[null_mut()]));

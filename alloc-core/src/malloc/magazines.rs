@@ -23,6 +23,9 @@ const SLOTS_MAX: usize = 2 * PARCEL_SLOTS;
 /// The bytes of slots that a magazine is for.
 const MAGAZINE_BYTES: usize = 64 << 10;
 
+/// Bytes of slots that a thread takes or gives back before it says so.
+const NOTE_BYTES: usize = 256 << 10;
+
 /// Calls between two looks at what to release, while there is much.
 const TICKS: u32 = 64;
 
@@ -82,6 +85,8 @@ pub struct Magazines {
     slots: [[*mut u8; SLOTS_MAX]; SizeClass::COUNT],
     held: [Held; SizeClass::COUNT],
     stash: Stash,
+    /// Bytes of slots that were taken from spans, less those given back, and not counted yet.
+    net_bytes: isize,
     /// Calls since the last look at what to release, while looks should be frequent.
     ticks: u32,
     /// The base address of the heap that they belong to; 0 before their first use.
@@ -107,6 +112,7 @@ impl Magazines {
             slots: [[std::ptr::null_mut(); SLOTS_MAX]; SizeClass::COUNT],
             held: [Held::NONE; SizeClass::COUNT],
             stash: Stash::new(),
+            net_bytes: 0,
             ticks: 0,
             home: 0,
         }
@@ -207,7 +213,7 @@ impl Magazines {
                 };
             }
         }
-        heap.note_taken(got * class.bytes());
+        self.note(heap, (got * class.bytes()) as isize);
         // The lowest goes out first.
         self.slots[index][..got].reverse();
         Ok(self.hand_out(heap, index, got))
@@ -242,6 +248,7 @@ impl Magazines {
         let slots = &self.slots[index][..older];
         if !self.stash.put(class, slots) && !heap.depot(class).put(slots) {
             heap.free_slots(class, slots);
+            self.note(heap, -((older * class.bytes()) as isize));
         }
         self.slots[index].copy_within(older..filled, 0);
         self.filled[index] = (filled - older) as u32;
@@ -261,6 +268,7 @@ impl Magazines {
             let index = class.index();
             let filled = std::mem::take(&mut self.filled[index]) as usize;
             heap.free_slots(class, &self.slots[index][..filled]);
+            let mut given = filled;
             let mut parcel = [std::ptr::null_mut(); PARCEL_SLOTS];
             loop {
                 let count = match self.stash.take(class, &mut parcel) {
@@ -271,8 +279,20 @@ impl Magazines {
                     break;
                 }
                 heap.free_slots(class, &parcel[..count]);
+                given += count;
             }
+            self.net_bytes -= (given * class.bytes()) as isize;
             self.held[index].leave(heap, class);
+        }
+        heap.note_slots(std::mem::take(&mut self.net_bytes));
+    }
+
+    /// Counts bytes of slots that came from spans, or went there; tells the heap now and then, so
+    /// that threads do not meet at its count.
+    fn note<S: PageSource>(&mut self, heap: &ByteHeap<S>, net_bytes: isize) {
+        self.net_bytes += net_bytes;
+        if self.net_bytes.unsigned_abs() >= NOTE_BYTES {
+            heap.note_slots(std::mem::take(&mut self.net_bytes));
         }
     }
 }
