@@ -62,7 +62,7 @@ fn make<A: GlobalAlloc>(allocator: &A, layout: Layout) -> *mut u8 {
 fn touch(object: *mut u8, from: usize, bytes: usize) {
     for at in (from..bytes).step_by(TOUCH).chain([bytes - 1]) {
         // SAFETY: inside the object, which is the caller's.
-        unsafe { object.add(at).write_volatile(1) };
+        unsafe { object.wrapping_add(at).write_volatile(1) };
     }
 }
 

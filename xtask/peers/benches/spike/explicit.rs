@@ -53,7 +53,7 @@ fn make<A: GlobalAlloc>(allocator: &A, layout: Layout, word: u64) -> *mut u64 {
     assert!(!object.is_null(), "no memory");
     for at in 0..layout.size() / 8 {
         // SAFETY: inside the object, which is aligned to words.
-        unsafe { object.add(at).write(word) };
+        unsafe { object.wrapping_add(at).write(word) };
     }
     black_box(object)
 }
@@ -129,7 +129,7 @@ fn drop_most<A: GlobalAlloc>(allocator: &A, time: &AtomicUsize) {
     }
     for (n, place) in places.into_iter().enumerate().filter(|(n, _)| lives(*n)) {
         // SAFETY: a live object of 128 words.
-        assert_eq!(unsafe { place.add(127).read() }, n as u64);
+        assert_eq!(unsafe { place.wrapping_add(127).read() }, n as u64);
         free(allocator, place, OBJECT);
     }
 }
