@@ -313,7 +313,7 @@ fn death_and_take() {
 /// again, while another frees a slot: nothing in use is written over, the slot is not lost, and the
 /// span is stale if the free came later.
 ///
-/// Kills: `pass-leaves-it-shelved`, `freed-is-not-stale`, `pass-marks-what-it-missed`.
+/// Kills: `freed-is-not-stale`, `pass-marks-what-it-missed`.
 #[test]
 fn pages_are_discarded_beside_frees() {
     model("pages_are_discarded_beside_frees", || {
