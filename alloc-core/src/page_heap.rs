@@ -53,7 +53,7 @@ const HUGE_FROM_PAGES: u32 = if cfg!(heapwright_loom) {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) pages: PageAlloc,
-    limit_bytes: usize,
+    pub(crate) limit_bytes: usize,
     pub(crate) releases: u64,
     pub(crate) releases_refused: u64,
     pub(crate) released_total_pages: u64,
@@ -86,13 +86,10 @@ pub struct PageHeap<S: PageSource> {
     state: Mutex<State>,
     /// Notified when pages that were on their way out are free again.
     pub(crate) put_back: Condvar,
-    /// Where tables begin, from the region's base, that have a byte for each [`SHADOW_RATIO`] of
-    /// the heap, and of which the part of a free page may become zero.
-    shadows: Vec<usize>,
+    /// Where tables begin, from the region's base, of which the part of a free page may become
+    /// zero; see `page_parts`.
+    pub(crate) shadows: Vec<usize>,
 }
-
-/// Bytes of the heap to a byte of a shadow.
-pub(crate) const SHADOW_RATIO: usize = 128;
 
 /// Reserves a range for a heap of `heap_bytes` and makes its metadata usable.
 fn reserve<S: PageSource>(
@@ -262,39 +259,8 @@ impl<S: PageSource> PageHeap<S> {
         self.commit(taken, grown)
     }
 
-    /// Takes the `pages` pages right behind a run, which is then that much longer; `None` if they
-    /// are not free, or not to be had within the limit.
-    ///
-    /// # Errors
-    ///
-    /// [`Exhausted::Source`] if the source refuses; nothing has changed then.
-    ///
-    /// # Panics
-    ///
-    /// If `pages` is zero, or the run is not in use.
-    pub fn take_behind(&self, run: PageRun, pages: u32) -> Result<Option<Taken>, Exhausted> {
-        let (taken, grown) = {
-            let mut state = self.state();
-            let before = state.pages.counts();
-            let in_use_bytes = (before.in_use as usize) << PAGE_SHIFT;
-            let asked_bytes = (pages as usize) << PAGE_SHIFT;
-            if asked_bytes > state.limit_bytes.saturating_sub(in_use_bytes) {
-                return Ok(None);
-            }
-            let Some(taken) = state.pages.alloc_behind(run, pages) else {
-                return Ok(None);
-            };
-            let grown = PageRun {
-                start: before.grown,
-                count: state.pages.counts().grown - before.grown,
-            };
-            (taken, (grown.count > 0).then_some(grown))
-        };
-        self.commit(taken, grown).map(Some)
-    }
-
     /// Makes a run that was taken usable, or gives it back; advises what was grown by for it.
-    fn commit(&self, taken: Taken, grown: Option<PageRun>) -> Result<Taken, Exhausted> {
+    pub(crate) fn commit(&self, taken: Taken, grown: Option<PageRun>) -> Result<Taken, Exhausted> {
         let committing = Committing {
             heap: self,
             run: taken.run,
@@ -391,48 +357,6 @@ impl<S: PageSource> PageHeap<S> {
             let _ = self
                 .source
                 .advise_huge(&self.region, self.heap_bytes + from, to - from);
-        }
-    }
-
-    /// Forgets what a part of pages in use holds; see [`PageSource::discard`].
-    ///
-    /// # Safety
-    ///
-    /// As for [`PageSource::discard`]; the pages were taken from this heap.
-    pub(crate) unsafe fn discard(&self, offset: usize, bytes: usize) {
-        // SAFETY: this function's own preconditions; pages in use are committed.
-        unsafe { self.source.discard(&self.region, offset, bytes) };
-    }
-
-    /// The unit of a discard.
-    pub(crate) fn discard_granule_bytes(&self) -> usize {
-        self.source.discard_granule_bytes()
-    }
-
-    /// Names tables in the metadata, by their places from its base, that have a byte for each
-    /// [`SHADOW_RATIO`] bytes of the heap: their memory goes back with that of the pages.
-    ///
-    /// # Safety
-    ///
-    /// While a page is free, its part of the tables may become zero at any time: whoever looks at
-    /// it meanwhile takes zero as well as what was there, and nobody writes to it.
-    pub(crate) unsafe fn set_shadows(&mut self, places: &[usize]) {
-        let places = places.iter().map(|place| self.heap_bytes + place);
-        self.shadows = places.collect();
-    }
-
-    /// Discards the shadows of a run that was released and is not put back yet.
-    pub(crate) fn discard_shadows(&self, run: PageRun) {
-        let unit = self.discard_granule_bytes();
-        let (from, to) = (run.offset_bytes(), run.offset_bytes() + run.bytes());
-        for place in &self.shadows {
-            let first = (place + from.div_ceil(SHADOW_RATIO)).next_multiple_of(unit);
-            let end = (place + to / SHADOW_RATIO) / unit * unit;
-            if first < end {
-                // SAFETY: the tables' own part of the metadata, which stays committed; the run is
-                // out of use until it is put back, so what `set_shadows` was promised holds.
-                unsafe { self.discard(first, end - first) };
-            }
         }
     }
 

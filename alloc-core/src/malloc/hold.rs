@@ -8,8 +8,8 @@
 //! | 1 | 1 | 0 | dying: still on the shelf, its last slot is free | dead |
 //! | 0 | 0 | 0 | dead, or never born | held, by birth |
 //!
-//! A fourth part, *discarded*, says of a shelved span that its free pages were discarded and nothing
-//! was freed since. It is a hint for those who discard, and has no part in the protocol.
+//! A fourth part, *discarded*, says of a shelved span that its free pages were discarded and
+//! nothing was freed since. It is a hint for those who discard, and has no part in the protocol.
 //!
 //! `used` counts slots that were taken and whose freeing was not counted yet. A holder counts what
 //! it takes by itself and adds it when it leaves, so while a span is held its `used` lies too low

@@ -12,7 +12,8 @@
 //!
 //! What is free is of two kinds. Pages that no span has are released; pages inside of spans that
 //! have other slots in use are discarded, by *passes* over the spans on shelves, one a window at
-//! most and only if fewer slots are in use than there were. Both in small steps, because somebody waits for each.
+//! most and only if fewer slots are in use than there were. Both in small steps, because somebody
+//! waits for each.
 
 /// Bytes that are freed between two looks, where nothing makes them more frequent.
 pub(crate) const LOOK_BYTES: usize = 4 << 20;

@@ -309,9 +309,9 @@ fn death_and_take() {
     });
 }
 
-/// A pass takes a span off the shelf, overwrites what is free in it as a discard does, and leaves it
-/// again, while another frees a slot: nothing in use is written over, the slot is not lost, and the
-/// span is stale if the free came later.
+/// A pass takes a span off the shelf, overwrites what is free in it as a discard does, and leaves
+/// it again, while another frees a slot: nothing in use is written over, the slot is not lost, and
+/// the span is stale if the free came later.
 ///
 /// Kills: `freed-is-not-stale`, `pass-marks-what-it-missed`.
 #[test]
@@ -358,7 +358,7 @@ fn pages_are_discarded_beside_frees() {
 /// A pass takes a span off the shelf while another frees the last slots of it: it dies once, by the
 /// one or the other, and the pass writes to nothing that is reused.
 ///
-/// Kills: `pass-takes-the-dying`.
+/// Kills: `pass-takes-by-a-store`.
 #[test]
 fn a_pass_and_death() {
     model("a_pass_and_death", || {

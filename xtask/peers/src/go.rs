@@ -23,7 +23,8 @@ fn find(folder: &Path) -> Option<PathBuf> {
         .find(|program| answers(program))
 }
 
-/// Builds the program of this name in `go/`, and returns it; `None`, having said so, without a `go`.
+/// Builds the program of this name in `go/`, and returns it; `None`, having said so, without a
+/// `go`.
 ///
 /// # Errors
 ///
