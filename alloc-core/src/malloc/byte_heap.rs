@@ -113,13 +113,17 @@ impl<S: PageSource> ByteHeap<S> {
         // SAFETY: dead spans and large objects are wiped before their pages are given back, and a
         // span's number is kept by those alone who hold it, or an object or a shelf of it.
         unsafe { heap.shadow_metadata() };
+        // At once: what a vector grows by, the process's first heap cannot give yet.
+        let mut depots = Vec::with_capacity(SizeClass::COUNT);
+        depots.extend(
+            (0..SizeClass::COUNT)
+                .filter_map(SizeClass::from_index)
+                .map(Depot::new),
+        );
         Ok(Self {
             heap,
             shelves: std::array::from_fn(|_| Shelf::new()),
-            depots: (0..SizeClass::COUNT)
-                .filter_map(SizeClass::from_index)
-                .map(Depot::new)
-                .collect(),
+            depots,
             guard,
             unlooked_bytes: AtomicU64::new(0),
             slot_bytes: AtomicU64::new(0),
