@@ -260,8 +260,8 @@ impl Heapwright {
         if let Some(rest) = boot::rest(object.as_ptr().addr()) {
             let moved = alloc_slow(Mode::Plain, new);
             if !moved.is_null() {
-                // SAFETY: that much is there in both; what it held beyond the object is ignored, and
-                // may be the new memory itself.
+                // SAFETY: that much is there in both; what it held beyond the object is ignored,
+                // and may be the new memory itself.
                 unsafe { moved.copy_from(object.as_ptr(), bytes.min(rest)) };
             }
             return moved;
