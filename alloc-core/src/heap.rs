@@ -18,6 +18,7 @@ use crate::central::Central;
 use crate::os::PageSource;
 use crate::page_error::{Exhausted, ReserveError};
 use crate::page_heap::PageHeap;
+use crate::page_parts::SHADOW_RATIO;
 use crate::pages::{PAGE_BYTES, Taken};
 use crate::refill::Refill;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
@@ -130,6 +131,21 @@ impl<S: PageSource> Heap<S> {
             registry: Mutex::default(),
             metadata_is_huge: AtomicBool::new(false),
         })
+    }
+
+    /// Lets the bits and lines of free pages go back to the system with the pages.
+    ///
+    /// # Safety
+    ///
+    /// Who gives pages back has cleared all bits of their granules, nobody looks a span up by
+    /// anything but a page or an object in use, and nobody keeps a span's number beyond its death.
+    pub(crate) unsafe fn shadow_metadata(&mut self) {
+        const { assert!(PAGE_BYTES / Spans::line_bytes(1) == SHADOW_RATIO) };
+        const { assert!(GRANULE_BYTES * 8 == SHADOW_RATIO) };
+        let bits = bit_bytes(self.pages.heap_bytes());
+        // SAFETY: bits that are zero already, and lines of spans that are dead; this function's
+        // own preconditions.
+        unsafe { self.pages.set_shadows(&[0, bits, 2 * bits]) };
     }
 
     /// The page heap below.

@@ -8,6 +8,7 @@ mod page_alloc;
 mod page_bits;
 mod page_error;
 mod page_heap;
+mod page_parts;
 mod page_reach;
 mod page_refault;
 mod page_release;

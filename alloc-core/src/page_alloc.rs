@@ -238,14 +238,45 @@ impl PageAlloc {
         while run.count / pages < units_max && self.is_free_in_chunk(run.end(), pages) {
             run.count += pages;
         }
+        Some(self.mark_taken(run))
+    }
+
+    /// Marks a free run as in use.
+    fn mark_taken(&mut self, run: PageRun) -> Taken {
         let released_pages = self.count_released(run);
         self.mark_in_use(run);
         self.in_use += run.count;
         self.released -= released_pages;
-        Some(Taken {
+        Taken {
             run,
             released_pages,
-        })
+        }
+    }
+
+    /// Takes the `pages` pages right behind a run in use, if all of them are free; grows for that
+    /// where the run is the last one. As [`alloc`](Self::alloc) else.
+    ///
+    /// # Panics
+    ///
+    /// If `pages` is zero, or there is no such run.
+    pub fn alloc_behind(&mut self, run: PageRun, pages: u32) -> Option<Taken> {
+        assert!(pages > 0, "an allocation of no pages");
+        self.assert_in_use(run, "extended");
+        let extra = PageRun {
+            start: run.end(),
+            count: pages,
+        };
+        let end = extra.start.checked_add(pages)?;
+        if end > self.grown() {
+            let free_at_end = self.tree.root().end;
+            // What is free at the end begins right behind the run, or does not begin there at all.
+            if self.grown() - free_at_end > extra.start || self.grow(pages).is_none() {
+                return None;
+            }
+        }
+        let is_free = pieces(extra)
+            .all(|(chunk, start, count)| self.chunks[chunk].in_use.count_set(start, count) == 0);
+        is_free.then(|| self.mark_taken(extra))
     }
 
     /// Whether `pages` pages from `start` are free and in one grown chunk, not its first.

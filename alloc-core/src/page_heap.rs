@@ -92,6 +92,9 @@ pub struct PageHeap<S: PageSource> {
     pub(crate) put_back: Condvar,
     /// Few free pages have memory behind them. Written under the lock.
     pub(crate) low: AtomicBool,
+    /// Where tables begin, from the region's base, of which the part of a free page may become
+    /// zero; see `page_parts`.
+    pub(crate) shadows: Vec<usize>,
 }
 
 /// Reserves a range for a heap of `heap_bytes` and makes its metadata usable.
@@ -167,6 +170,7 @@ impl<S: PageSource> PageHeap<S> {
                         }),
                         put_back: Condvar::new(),
                         low: AtomicBool::new(false),
+                        shadows: Vec::new(),
                     });
                 }
                 Err(error) if bytes <= bytes_min => {
@@ -260,6 +264,11 @@ impl<S: PageSource> PageHeap<S> {
     pub fn take_units(&self, pages: u32, units_max: u32) -> Result<Taken, Exhausted> {
         assert!(pages > 0 && units_max > 0, "an allocation of no pages");
         let (taken, grown) = self.find(pages, units_max)?;
+        self.commit(taken, grown)
+    }
+
+    /// Makes a run that was taken usable, or gives it back; advises what was grown by for it.
+    pub(crate) fn commit(&self, taken: Taken, grown: Option<PageRun>) -> Result<Taken, Exhausted> {
         let committing = Committing {
             heap: self,
             run: taken.run,

@@ -89,6 +89,9 @@ impl<S: PageSource> PageHeap<S> {
         // SAFETY: the run is made of whole units of free pages, and is marked in use under the
         // lock, so nobody gets it before it is put back; a free page's content is nobody's.
         let answer = unsafe { self.source.release(&self.region, offset, bytes) };
+        if answer.is_ok() {
+            self.discard_shadows(outgoing.run);
+        }
         let newly = releasing.finish(answer.is_ok(), advised);
         answer.map(|()| (newly as usize) << PAGE_SHIFT)
     }

@@ -128,6 +128,10 @@ impl SummaryTree {
 
     /// What a node has to be.
     fn joined(&self, level: usize, index: usize) -> Summary {
+        if self.levels[level - 1].len() == 1 {
+            // Above the first root of what the heap has grown to, all are the same.
+            return self.levels[level - 1][0];
+        }
         let (mut all, mut pages) = (Summary::default(), 0);
         for child in self.children(level, index) {
             let child_pages = self.pages(level - 1, child);

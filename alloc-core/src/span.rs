@@ -215,8 +215,8 @@ impl Spans {
         self.line(span).pages.load(Ordering::Relaxed)
     }
 
-    /// A large object's span has given up its pages beyond the first `pages`.
-    pub(crate) fn shrink(&self, span: u32, pages: u32) {
+    /// A large object's span has `pages` pages now, because it gave some up or got more.
+    pub(crate) fn resize(&self, span: u32, pages: u32) {
         // Relaxed: the object's owner alone asks, and hands the object on by its own means.
         self.line(span).pages.store(pages, Ordering::Relaxed);
     }

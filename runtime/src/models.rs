@@ -25,9 +25,9 @@
 //! spin that nobody ends as too many branches.
 //!
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
-//! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml`, `runtime-assist.toml` and
-//! `runtime-ephemerons.toml` and `runtime-stack.toml`. The words of [`crate::raw::world`] are loaded
-//! as they are, not by read-modify-writes, which would see the newest value and so hide a missing
+//! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml`, `runtime-assist.toml`,
+//! `runtime-ephemerons.toml` and `runtime-stack.toml`. The words of [`crate::raw::world`] are
+//! loaded as they are, not by read-modify-writes, which would see the newest value and so hide a missing
 //! fence; the bounded searches make up for what loom's reduction misses then. What the models' own
 //! heaps consist of is loaded by read-modify-writes.
 

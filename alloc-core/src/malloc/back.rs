@@ -3,12 +3,12 @@
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::fatal::misuse;
 use crate::malloc::shape::Shape;
-use crate::malloc::trim::{LOOK_BYTES, look};
+use crate::malloc::trim::{LOOK_BYTES, STEP_BYTES, Step, Usage};
 use crate::os::PageSource;
 use crate::page_reach::Reach;
 use crate::pages::{PAGE_BYTES, PageRun};
 use crate::size_class::{GRANULE_BYTES, SizeClass};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, lock};
 
 /// Slots of one span that are being freed: those of the current word, and how many there are to
 /// count.
@@ -56,6 +56,16 @@ impl<S: PageSource> ByteHeap<S> {
         self.count(class, &mut batch);
     }
 
+    /// Counts by how many bytes more, or fewer, slots are in use.
+    pub(crate) fn note_slots(&self, net_bytes: isize) {
+        // Relaxed: a count, for what to release.
+        self.slot_bytes
+            .fetch_add(net_bytes as u64, Ordering::Relaxed);
+        if net_bytes < 0 {
+            self.note_freed(net_bytes.unsigned_abs());
+        }
+    }
+
     /// Frees the slots of the batch's word.
     fn deliver(&self, batch: &mut Batch) {
         if batch.bits == 0 {
@@ -99,22 +109,58 @@ impl<S: PageSource> ByteHeap<S> {
         // SAFETY: the pages came from the page heap to a span, or to the caller, who is done with
         // them; nothing on them is in use, and nobody else gives them back.
         unsafe { self.heap().pages().free(run) };
-        let bytes = run.bytes() as u64;
+        self.note_freed(run.bytes());
+    }
+
+    /// Counts what was freed, and looks now and then what to release.
+    fn note_freed(&self, bytes: usize) {
         // Relaxed: a count that decides when to look, and publishes nothing.
-        let unlooked = self.unlooked_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if unlooked >= LOOK_BYTES as u64 {
-            // Relaxed: as above; what others add meanwhile is forgotten, no harm.
-            self.unlooked_bytes.store(0, Ordering::Relaxed);
-            let stats = self.stats();
-            // Relaxed: as above; of two looks at once one is forgotten.
-            let peak = self.peak_bytes.load(Ordering::Relaxed) as usize;
-            let (peak, surplus) = look(peak, stats.in_use_bytes, stats.retained_bytes);
-            // Relaxed: as above.
-            self.peak_bytes.store(peak as u64, Ordering::Relaxed);
-            if surplus > 0 {
-                self.heap().pages().release(surplus, Reach::Whole);
-            }
+        let unlooked = self
+            .unlooked_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        if unlooked + bytes as u64 >= LOOK_BYTES as u64 {
+            self.look(STEP_BYTES);
         }
+    }
+
+    /// Whether looks should be frequent.
+    #[inline]
+    pub(crate) fn is_restless(&self) -> bool {
+        // Relaxed: a hint.
+        self.is_restless.load(Ordering::Relaxed)
+    }
+
+    /// Gives some of what is free to the system, if it is time; what was done. If a pass over the
+    /// spans begins, magazines should be flushed.
+    pub(crate) fn look(&self, step_bytes: usize) -> Step {
+        let pages = self.heap().pages().counts();
+        // Relaxed: a count; what others add meanwhile is forgotten, no harm.
+        self.unlooked_bytes.store(0, Ordering::Relaxed);
+        let usage = Usage {
+            in_use_bytes: pages.in_use as usize * PAGE_BYTES,
+            retained_bytes: pages.retained as usize * PAGE_BYTES,
+            // Relaxed: a count; it may be below zero while what was taken is not counted yet.
+            slot_bytes: (self.slot_bytes.load(Ordering::Relaxed) as isize).max(0) as usize,
+        };
+        let now_ns = self.epoch.elapsed().as_nanos() as u64;
+        let step = {
+            // Somebody else looks: that is enough.
+            let Ok(mut trim) = self.trim.try_lock() else {
+                return Step::default();
+            };
+            trim.look(now_ns, usage, step_bytes)
+        };
+        // Relaxed: a hint.
+        self.is_restless.store(step.is_restless, Ordering::Relaxed);
+        if step.release_bytes > 0 {
+            self.heap()
+                .pages()
+                .release(step.release_bytes, Reach::Whole);
+        }
+        if step.passes && self.discard_step() {
+            lock(&self.trim).passed();
+        }
+        step
     }
 }
 

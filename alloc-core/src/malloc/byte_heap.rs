@@ -12,12 +12,14 @@
 use crate::heap::{Heap, NO_CENTRAL};
 use crate::malloc::back::foreign;
 use crate::malloc::classes::class_of;
+use crate::malloc::depot::Depot;
 use crate::malloc::guard::Guard;
 use crate::malloc::hold::Hold;
 use crate::malloc::magazines::Magazines;
 use crate::malloc::shape::Shape;
 use crate::malloc::shelf::Shelf;
 use crate::malloc::slots::Slots;
+use crate::malloc::trim::Trim;
 use crate::os::PageSource;
 use crate::page_error::{Exhausted, ReserveError};
 use crate::page_reach::Reach;
@@ -25,10 +27,13 @@ use crate::pages::{PAGE_BYTES, PageRun, PageStats};
 use crate::refill::{NoRefill, Refill};
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::span::Birth;
-use crate::sync::AtomicU64;
+#[cfg(all(unix, not(heapwright_loom)))]
+use crate::sync::MutexGuard;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::type_info::{Ops, TypeInfo};
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 /// What every span holds.
 static BYTES: TypeInfo = TypeInfo {
@@ -71,11 +76,21 @@ pub enum Mode {
 pub struct ByteHeap<S: PageSource> {
     heap: Heap<S>,
     shelves: [Shelf; SizeClass::COUNT],
+    depots: Vec<Depot>,
     guard: Option<Guard<S>>,
-    /// Bytes of pages that were given back since the last look at what to release.
+    /// Bytes that were freed since the last look at what to release.
     pub(crate) unlooked_bytes: AtomicU64,
-    /// What was in use at most lately, as the last look has left it.
-    pub(crate) peak_bytes: AtomicU64,
+    /// Bytes of slots in use, those in magazines among them.
+    pub(crate) slot_bytes: AtomicU64,
+    pub(crate) trim: Mutex<Trim>,
+    /// Those who allocate and free should look often.
+    pub(crate) is_restless: AtomicBool,
+    /// Bytes that passes have discarded.
+    pub(crate) discarded_bytes: AtomicU64,
+    /// The class that the pass over the shelves has come to.
+    pub(crate) pass_class: AtomicU32,
+    /// Where its time begins.
+    pub(crate) epoch: Instant,
 }
 
 impl<S: PageSource> ByteHeap<S> {
@@ -94,12 +109,29 @@ impl<S: PageSource> ByteHeap<S> {
             Mode::Plain => None,
             Mode::Hardened => Some(Guard::new(&source, reserve_bytes.max(reserve_bytes_min))?),
         };
+        let mut heap = Heap::new(source, reserve_bytes, reserve_bytes_min)?;
+        // SAFETY: dead spans and large objects are wiped before their pages are given back, and a
+        // span's number is kept by those alone who hold it, or an object or a shelf of it.
+        unsafe { heap.shadow_metadata() };
+        // At once: what a vector grows by, the process's first heap cannot give yet.
+        let mut depots = Vec::with_capacity(SizeClass::COUNT);
+        depots.extend(
+            (0..SizeClass::COUNT)
+                .filter_map(SizeClass::from_index)
+                .map(Depot::new),
+        );
         Ok(Self {
-            heap: Heap::new(source, reserve_bytes, reserve_bytes_min)?,
+            heap,
             shelves: std::array::from_fn(|_| Shelf::new()),
+            depots,
             guard,
             unlooked_bytes: AtomicU64::new(0),
-            peak_bytes: AtomicU64::new(0),
+            slot_bytes: AtomicU64::new(0),
+            trim: Mutex::new(Trim::default()),
+            is_restless: AtomicBool::new(false),
+            discarded_bytes: AtomicU64::new(0),
+            pass_class: AtomicU32::new(0),
+            epoch: Instant::now(),
         })
     }
 
@@ -150,6 +182,7 @@ impl<S: PageSource> ByteHeap<S> {
         layout: Layout,
     ) -> Result<(NonNull<u8>, bool), Exhausted> {
         magazines.settle(self);
+        magazines.tick(self);
         let class = class_of(layout.size(), layout.align());
         let (object, is_zero) = match class {
             None => self.alloc_large(layout)?,
@@ -177,6 +210,7 @@ impl<S: PageSource> ByteHeap<S> {
     /// * Nobody uses it any more.
     pub unsafe fn free(&self, magazines: &mut Magazines, object: NonNull<u8>, layout: Layout) {
         magazines.settle(self);
+        magazines.tick(self);
         let class = class_of(layout.size(), layout.align());
         if let Some(guard) = &self.guard {
             self.check(guard, object, Some(layout));
@@ -199,6 +233,7 @@ impl<S: PageSource> ByteHeap<S> {
     /// As for `free`, whatever the layout was.
     pub unsafe fn free_unsized(&self, magazines: &mut Magazines, object: NonNull<u8>) {
         magazines.settle(self);
+        magazines.tick(self);
         if let Some(guard) = &self.guard {
             self.check(guard, object, None);
             guard.take_back(self.granule_of(object), object, self.usable_bytes(object));
@@ -216,7 +251,8 @@ impl<S: PageSource> ByteHeap<S> {
     }
 
     /// Changes the size of an object, which may move it; its bytes are kept as far as they fit.
-    /// In place if the new size is of the same class, or takes as many pages or fewer.
+    /// In place if the new size is of the same class, or takes as many pages or fewer, or if the
+    /// pages behind a large object are free.
     ///
     /// # Errors
     ///
@@ -303,6 +339,12 @@ impl<S: PageSource> ByteHeap<S> {
         self.heap.pages().stats()
     }
 
+    /// Bytes of free pages in spans with slots in use elsewhere that were given back so far.
+    pub fn discarded_bytes(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.discarded_bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether the heap looks for mistakes.
     pub fn mode(&self) -> Mode {
         match self.guard {
@@ -326,6 +368,10 @@ impl<S: PageSource> ByteHeap<S> {
         &self.heap
     }
 
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
     pub(crate) fn slots(&self) -> Slots<'_> {
         Slots {
             spans: self.heap.spans(),
@@ -336,6 +382,16 @@ impl<S: PageSource> ByteHeap<S> {
 
     pub(crate) fn shelf(&self, class: SizeClass) -> &Shelf {
         &self.shelves[class.index()]
+    }
+
+    pub(crate) fn depot(&self, class: SizeClass) -> &Depot {
+        &self.depots[class.index()]
+    }
+
+    /// Every depot, locked.
+    #[cfg(all(unix, not(heapwright_loom)))]
+    pub(crate) fn open_depots(&self) -> [MutexGuard<'_, Vec<*mut u8>>; SizeClass::COUNT] {
+        std::array::from_fn(|index| self.depots[index].open())
     }
 
     /// Every shelf, locked.
@@ -393,6 +449,15 @@ impl<S: PageSource> ByteHeap<S> {
     /// Gives up a span that the caller holds and has taken `taken` slots of.
     pub(crate) fn leave(&self, class: SizeClass, span: u32, taken: u32) {
         if self.slots().leave(self.shelf(class), class, span, taken) {
+            self.bury(span, Shape::of(class).pages);
+        }
+    }
+
+    /// Gives up a span that the caller holds and whose free pages it has discarded
+    /// when `used` slots were in use.
+    pub(crate) fn leave_discarded(&self, class: SizeClass, span: u32, used: u32) {
+        let slots = self.slots();
+        if slots.leave_discarded(self.shelf(class), class, span, used) {
             self.bury(span, Shape::of(class).pages);
         }
     }

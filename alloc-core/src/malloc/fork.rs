@@ -19,6 +19,7 @@ use crate::sync::{Mutex, MutexGuard, UnsafeCell, lock};
 /// Every lock of the global heap, in the order in which they are taken elsewhere.
 pub(crate) struct Everything {
     _shared: MutexGuard<'static, Magazines>,
+    _depots: [MutexGuard<'static, Vec<*mut u8>>; SizeClass::COUNT],
     _shelves: [Open<'static>; SizeClass::COUNT],
     _pages: MutexGuard<'static, State>,
 }
@@ -27,6 +28,7 @@ impl Everything {
     fn lock(heap: &'static ByteHeap<Mmap>, shared: &'static Mutex<Magazines>) -> Self {
         Self {
             _shared: lock(shared),
+            _depots: heap.open_depots(),
             _shelves: heap.open_shelves(),
             _pages: heap.heap().pages().state(),
         }

@@ -5,6 +5,7 @@ use crate::malloc::byte_heap::{ByteHeap, Mode};
 use crate::malloc::classes::class_of;
 use crate::malloc::magazines::Magazines;
 use crate::malloc::thread::{fast, heap, slow};
+use crate::malloc::trim::TEND_BYTES;
 use crate::os::Mmap;
 use crate::page_error::Exhausted;
 use crate::page_reach::Reach;
@@ -12,6 +13,7 @@ use crate::pages::PageStats;
 use crate::size_class::GRANULE_BYTES;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{NonNull, null_mut};
+use std::time::{Duration, Instant};
 
 /// A global allocator.
 ///
@@ -129,8 +131,21 @@ unsafe impl GlobalAlloc for Heapwright {
         };
         let class = class_of(layout.size(), layout.align());
         let stays = class.is_some() && class == class_of(bytes, layout.align());
-        if stays && fast(|_| Some(())).is_some() {
-            return object.as_ptr();
+        let is_small = class.is_some() && class_of(bytes, layout.align()).is_some();
+        if is_small && fast(|_| Some(())).is_some() {
+            if stays {
+                return object.as_ptr();
+            }
+            // SAFETY: a size of zero has an address of its own here.
+            let moved = unsafe { self.alloc(new) };
+            if !moved.is_null() {
+                let kept = layout.size().min(bytes);
+                // SAFETY: both are at least as long, and `moved` is nobody else's.
+                unsafe { moved.copy_from_nonoverlapping(object.as_ptr(), kept) };
+                // SAFETY: this function's own preconditions.
+                unsafe { self.dealloc(object.as_ptr(), layout) };
+            }
+            return moved;
         }
         // SAFETY: this function's own preconditions.
         unsafe { realloc(Mode::Plain, object, layout, new) }
@@ -182,6 +197,36 @@ impl Heapwright {
         .unwrap_or(0)
     }
 
+    /// Gives back to the system what the program has not needed for a while, for `budget` at most
+    /// or a little longer; true if there is more to do at once. For a thread of the program's that
+    /// does nothing else, so that memory goes back while the others idle or are not to be held up:
+    ///
+    /// ```no_run
+    /// # use alloc_core::malloc::Heapwright;
+    /// # use std::{thread, time::Duration};
+    /// thread::spawn(|| loop {
+    ///     let is_busy = Heapwright::tend(Duration::from_millis(1));
+    ///     thread::sleep(Duration::from_millis(if is_busy { 1 } else { 100 }));
+    /// });
+    /// ```
+    ///
+    /// Without such a thread those who allocate and free do it, a little at each of many calls.
+    pub fn tend(budget: Duration) -> bool {
+        let since = Instant::now();
+        with(Mode::Plain, |heap, magazines| {
+            loop {
+                let step = heap.look(TEND_BYTES);
+                if step.begins {
+                    magazines.flush(heap);
+                }
+                if !step.has_more || since.elapsed() >= budget {
+                    return step.has_more;
+                }
+            }
+        })
+        .unwrap_or(false)
+    }
+
     /// As [`GlobalAlloc::dealloc`], for one who does not know the layout, such as C's `free`.
     ///
     /// # Safety
@@ -215,8 +260,9 @@ impl Heapwright {
         if let Some(rest) = boot::rest(object.as_ptr().addr()) {
             let moved = alloc_slow(Mode::Plain, new);
             if !moved.is_null() {
-                // SAFETY: that much is there in both; what it held beyond the object is ignored.
-                unsafe { moved.copy_from_nonoverlapping(object.as_ptr(), bytes.min(rest)) };
+                // SAFETY: that much is there in both; what it held beyond the object is ignored,
+                // and may be the new memory itself.
+                unsafe { moved.copy_from(object.as_ptr(), bytes.min(rest)) };
             }
             return moved;
         }

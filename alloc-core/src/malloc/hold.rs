@@ -8,6 +8,9 @@
 //! | 1 | 1 | 0 | dying: still on the shelf, its last slot is free | dead |
 //! | 0 | 0 | 0 | dead, or never born | held, by birth |
 //!
+//! A fourth part, *discarded*, says of a shelved span that its free pages were discarded and
+//! nothing was freed since. It is a hint for those who discard, and has no part in the protocol.
+//!
 //! `used` counts slots that were taken and whose freeing was not counted yet. A holder counts what
 //! it takes by itself and adds it when it leaves, so while a span is held its `used` lies too low
 //! by that much, below zero too, and wraps.
@@ -31,6 +34,7 @@ use crate::sync::{AtomicU64, Ordering, load_visible};
 
 const OWNED: u64 = 1 << 32;
 const LISTED: u64 = 1 << 33;
+const DISCARDED: u64 = 1 << 34;
 const USED: u64 = OWNED - 1;
 
 /// A value of the word.
@@ -58,9 +62,19 @@ impl Hold {
         self.0 & LISTED != 0
     }
 
-    /// The same with so many slots in use.
+    /// The span's free pages were discarded, and nothing was freed since.
+    pub(crate) const fn is_discarded(self) -> bool {
+        self.0 & DISCARDED != 0
+    }
+
+    /// The same, discarded.
+    pub(crate) const fn discarded(self) -> Hold {
+        Hold(self.0 | DISCARDED)
+    }
+
+    /// The same with so many slots in use, because some were freed.
     pub(crate) const fn with_used(self, used: u32) -> Hold {
-        Hold(self.0 & !USED | used as u64)
+        Hold(self.0 & (OWNED | LISTED) | used as u64)
     }
 
     /// The same, held by the caller.

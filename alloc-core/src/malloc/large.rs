@@ -81,10 +81,18 @@ impl<S: PageSource> ByteHeap<S> {
         // Without bytes it has a page still, as when it is made so.
         let pages = pages_of(bytes).max(1);
         if pages > had {
-            return false;
-        }
-        if pages < had {
-            self.heap().spans().shrink(span, pages);
+            let run = PageRun {
+                start: span,
+                count: had,
+            };
+            // Where the source refuses, it may still be had elsewhere.
+            let taken = self.heap().pages().take_behind(run, pages - had);
+            if !matches!(taken, Ok(Some(_))) {
+                return false;
+            }
+            self.heap().spans().resize(span, pages);
+        } else if pages < had {
+            self.heap().spans().resize(span, pages);
             self.give_back(PageRun {
                 start: span + pages,
                 count: had - pages,

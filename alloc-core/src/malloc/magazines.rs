@@ -10,6 +10,8 @@
 
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::shape::Shape;
+use crate::malloc::stash::{PARCEL_SLOTS, Stash};
+use crate::malloc::trim::STEP_BYTES;
 use crate::os::PageSource;
 use crate::page_error::Exhausted;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
@@ -17,9 +19,15 @@ use crate::thread_cache::PAGE_WORDS;
 use std::ptr::NonNull;
 
 /// The most slots in a magazine.
-const SLOTS_MAX: usize = 64;
+const SLOTS_MAX: usize = 2 * PARCEL_SLOTS;
 /// The bytes of slots that a magazine is for.
-const MAGAZINE_BYTES: usize = 16 << 10;
+const MAGAZINE_BYTES: usize = 64 << 10;
+
+/// Bytes of slots that a thread takes or gives back before it says so.
+const NOTE_BYTES: usize = 256 << 10;
+
+/// Calls between two looks at what to release, while there is much.
+const TICKS: u32 = 64;
 
 /// How many slots each class's magazine has room for.
 static ROOM: [u32; SizeClass::COUNT] = {
@@ -76,6 +84,11 @@ pub struct Magazines {
     filled: [u32; SizeClass::COUNT],
     slots: [[*mut u8; SLOTS_MAX]; SizeClass::COUNT],
     held: [Held; SizeClass::COUNT],
+    stash: Stash,
+    /// Bytes of slots that were taken from spans, less those given back, and not counted yet.
+    net_bytes: isize,
+    /// Calls since the last look at what to release, while looks should be frequent.
+    ticks: u32,
     /// The base address of the heap that they belong to; 0 before their first use.
     home: usize,
 }
@@ -98,6 +111,9 @@ impl Magazines {
             filled: [0; SizeClass::COUNT],
             slots: [[std::ptr::null_mut(); SLOTS_MAX]; SizeClass::COUNT],
             held: [Held::NONE; SizeClass::COUNT],
+            stash: Stash::new(),
+            net_bytes: 0,
+            ticks: 0,
             home: 0,
         }
     }
@@ -137,6 +153,17 @@ impl Magazines {
         self.home = base;
     }
 
+    /// One call of many: each sixty-fourth looks what to release, while there is much.
+    #[inline]
+    pub(crate) fn tick<S: PageSource>(&mut self, heap: &ByteHeap<S>) {
+        if heap.is_restless() {
+            self.ticks = (self.ticks + 1) % TICKS;
+            if self.ticks == 0 && heap.look(STEP_BYTES).begins {
+                self.flush(heap);
+            }
+        }
+    }
+
     /// Fills an empty magazine to a half at most, and hands one slot out.
     ///
     /// # Errors
@@ -153,7 +180,14 @@ impl Magazines {
         let index = class.index();
         let wanted = (ROOM[index] as usize).div_ceil(2);
         let held = &mut self.held[index];
-        let mut got = 0;
+        let slots = &mut self.slots[index];
+        let mut got = match self.stash.take(class, slots) {
+            0 => heap.depot(class).take(&mut slots[..wanted]),
+            got => got,
+        };
+        if got > 0 {
+            return Ok(self.hand_out(heap, index, got));
+        }
         while got < wanted {
             if held.free != 0 {
                 let word = heap.address_of_word(held.word_at());
@@ -179,12 +213,23 @@ impl Magazines {
                 };
             }
         }
+        self.note(heap, (got * class.bytes()) as isize);
         // The lowest goes out first.
         self.slots[index][..got].reverse();
+        Ok(self.hand_out(heap, index, got))
+    }
+
+    /// Hands out the last of the slots that an empty magazine got.
+    fn hand_out<S: PageSource>(
+        &mut self,
+        heap: &ByteHeap<S>,
+        index: usize,
+        got: usize,
+    ) -> NonNull<u8> {
         self.filled[index] = got as u32 - 1;
         let slot = NonNull::new(self.slots[index][got - 1]);
-        assert!(slot.is_some(), "a free word gave no address");
-        Ok(slot.unwrap_or(heap.base()))
+        assert!(slot.is_some(), "a free slot has no address");
+        slot.unwrap_or(heap.base())
     }
 
     /// Makes room in a full magazine, by giving the older half back, and puts `slot` in.
@@ -200,15 +245,19 @@ impl Magazines {
         let index = class.index();
         let filled = self.filled[index] as usize;
         let older = filled.div_ceil(2);
-        heap.free_slots(class, &self.slots[index][..older]);
+        let slots = &self.slots[index][..older];
+        if !self.stash.put(class, slots) && !heap.depot(class).put(slots) {
+            heap.free_slots(class, slots);
+            self.note(heap, -((older * class.bytes()) as isize));
+        }
         self.slots[index].copy_within(older..filled, 0);
         self.filled[index] = (filled - older) as u32;
         let has_room = self.push(class, slot);
         debug_assert!(has_room, "half a magazine has no room");
     }
 
-    /// Gives everything back: the slots at hand to their spans, and the held spans to others. The
-    /// magazines can be used on.
+    /// Gives everything back: the slots at hand, and what is on its way between threads, to their
+    /// spans, and the held spans to others. The magazines can be used on.
     ///
     /// # Panics
     ///
@@ -219,7 +268,31 @@ impl Magazines {
             let index = class.index();
             let filled = std::mem::take(&mut self.filled[index]) as usize;
             heap.free_slots(class, &self.slots[index][..filled]);
+            let mut given = filled;
+            let mut parcel = [std::ptr::null_mut(); PARCEL_SLOTS];
+            loop {
+                let count = match self.stash.take(class, &mut parcel) {
+                    0 => heap.depot(class).take(&mut parcel),
+                    count => count,
+                };
+                if count == 0 {
+                    break;
+                }
+                heap.free_slots(class, &parcel[..count]);
+                given += count;
+            }
+            self.net_bytes -= (given * class.bytes()) as isize;
             self.held[index].leave(heap, class);
+        }
+        heap.note_slots(std::mem::take(&mut self.net_bytes));
+    }
+
+    /// Counts bytes of slots that came from spans, or went there; tells the heap now and then, so
+    /// that threads do not meet at its count.
+    fn note<S: PageSource>(&mut self, heap: &ByteHeap<S>, net_bytes: isize) {
+        self.net_bytes += net_bytes;
+        if self.net_bytes.unsigned_abs() >= NOTE_BYTES {
+            heap.note_slots(std::mem::take(&mut self.net_bytes));
         }
     }
 }
@@ -235,6 +308,10 @@ impl Held {
     fn advance<S: PageSource>(&mut self, heap: &ByteHeap<S>, class: SizeClass) -> bool {
         loop {
             while self.word_next < self.words {
+                self.word_next = Shape::of(class).next_start(class, self.word_next);
+                if self.word_next >= self.words {
+                    break;
+                }
                 self.free = heap.slots().take_word(class, self.span, self.word_next);
                 self.word_next += 1;
                 if self.free != 0 {

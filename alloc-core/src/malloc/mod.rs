@@ -25,6 +25,8 @@ mod back;
 mod byte_heap;
 mod check;
 mod classes;
+mod depot;
+mod discard;
 mod fatal;
 mod guard;
 mod hold;
@@ -33,6 +35,7 @@ mod magazines;
 mod shape;
 mod shelf;
 mod slots;
+mod stash;
 mod trim;
 
 // The allocator of a process: there is one, so models have none.
@@ -55,4 +58,4 @@ pub(crate) use hold::HoldWord;
 pub use magazines::Magazines;
 
 #[cfg(all(test, heapwright_loom))]
-pub(crate) use {hold::Hold, shelf::Shelf, slots::Slots};
+pub(crate) use {depot::Depot, hold::Hold, shelf::Shelf, slots::Slots};

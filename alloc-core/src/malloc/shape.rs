@@ -11,7 +11,7 @@
 //! 1.7 times.
 
 use crate::pages::PAGE_BYTES;
-use crate::size_class::SizeClass;
+use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::thread_cache::PAGE_WORDS;
 
 /// Slots that are enough.
@@ -31,6 +31,19 @@ pub(crate) struct Shape {
     pub(crate) room_min: u32,
     part_words: u32,
 }
+
+/// Pages of the largest span.
+pub(crate) const PAGES_MAX: u32 = {
+    let (mut most, mut index) = (0, 0);
+    while let Some(class) = SizeClass::from_index(index) {
+        let pages = Shape::compute(class).pages;
+        most = if pages > most { pages } else { most };
+        index += 1;
+    }
+    // A bit for each 4 KiB of a span fits in a word.
+    assert!(most as usize * PAGE_BYTES <= 64 * 4096);
+    most
+};
 
 static SHAPES: [Shape; SizeClass::COUNT] = {
     let Some(mut class) = SizeClass::from_index(0) else {
@@ -74,6 +87,24 @@ impl Shape {
         class.starts(word % self.part_words)
     }
 
+    /// The first word at or behind a span's `word`-th one at which a slot begins; the number of the
+    /// span's words, or more, if there is none.
+    #[inline]
+    pub(crate) fn next_start(&self, class: SizeClass, word: u32) -> u32 {
+        let slot_granules = (class.bytes() / GRANULE_BYTES) as u32;
+        if slot_granules <= 64 {
+            return word;
+        }
+        let (part, rest) = (word / self.part_words, word % self.part_words);
+        let slot = (rest * 64).div_ceil(slot_granules);
+        let inside = if slot < class.slots() {
+            slot * slot_granules / 64
+        } else {
+            self.part_words
+        };
+        part * self.part_words + inside
+    }
+
     /// How far `offset` bytes from a span's beginning is from the beginning of its slot.
     pub(crate) fn past_start(&self, class: SizeClass, offset: usize) -> usize {
         offset % (class.pages() as usize * PAGE_BYTES) % class.bytes()
@@ -99,6 +130,14 @@ mod tests {
                 .sum();
             assert_eq!(starts, shape.slots, "{class:?}: {shape:?}");
             for word in 0..shape.pages * PAGE_WORDS {
+                let end = shape.pages * PAGE_WORDS;
+                let next = (word..end).find(|word| shape.starts(class, *word) != 0);
+                let found = shape.next_start(class, word).min(end);
+                let is_dense = class.bytes() <= 64 * GRANULE_BYTES;
+                assert!(
+                    is_dense && found == word || found == next.unwrap_or(end),
+                    "{class:?}: {found} is next to {word}, not {next:?}"
+                );
                 let mut starts = shape.starts(class, word);
                 while starts != 0 {
                     let granule = word * 64 + starts.trailing_zeros();

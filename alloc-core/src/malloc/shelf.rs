@@ -69,6 +69,31 @@ impl Shelf {
         None
     }
 
+    /// Takes spans in which something was freed since they were last looked through, as many as
+    /// there are and `into` has room for; how many. Linear in the shelf's length.
+    pub(crate) fn take_stale(&self, spans: &Spans, into: &mut [u32]) -> usize {
+        let mut open = self.open(spans);
+        let (mut span, mut count) = (*open.first, 0);
+        while span != NONE && count < into.len() {
+            let next = spans.links(span).1;
+            let old = spans.hold(span).get();
+            // Who frees there just now makes it stale again, and one pass may miss it.
+            let is_stale = !old.is_owned() && !old.is_discarded();
+            if is_stale
+                && spans
+                    .hold(span)
+                    .exchange(old, Hold::taken(old.used()))
+                    .is_ok()
+            {
+                open.unlink(span);
+                into[count] = span;
+                count += 1;
+            }
+            span = next;
+        }
+        count
+    }
+
     /// Calls `visit` with each span on the shelf; the lock is held meanwhile.
     pub(crate) fn for_each(&self, spans: &Spans, mut visit: impl FnMut(u32)) {
         let open = self.open(spans);

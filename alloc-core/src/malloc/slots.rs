@@ -94,11 +94,42 @@ impl Slots<'_> {
     /// nothing of the span afterwards, unless this returns true, as in [`Self::count_freed`].
     #[must_use]
     pub(crate) fn leave(&self, shelf: &Shelf, class: SizeClass, span: u32, taken: u32) -> bool {
+        self.leave_as(shelf, class, span, taken, |left| left)
+    }
+
+    /// As [`Self::leave`], by one who has taken nothing, and discarded what was free when `used`
+    /// slots were in use.
+    #[must_use]
+    pub(crate) fn leave_discarded(
+        &self,
+        shelf: &Shelf,
+        class: SizeClass,
+        span: u32,
+        used: u32,
+    ) -> bool {
+        let mark = |left: Hold| {
+            if left.is_listed() && left.used() == used {
+                left.discarded()
+            } else {
+                left
+            }
+        };
+        self.leave_as(shelf, class, span, 0, mark)
+    }
+
+    fn leave_as(
+        &self,
+        shelf: &Shelf,
+        class: SizeClass,
+        span: u32,
+        taken: u32,
+        mark: impl Fn(Hold) -> Hold,
+    ) -> bool {
         let mut shelf = shelf.open(self.spans);
         let (old, new) = self.spans.hold(span).update(|old| {
             debug_assert!(old.is_owned(), "a span is left that nobody holds");
             let used = old.used().wrapping_add(taken);
-            Hold::left(used, used != 0 && has_room(class, used))
+            mark(Hold::left(used, used != 0 && has_room(class, used)))
         });
         match (old.is_listed(), new.is_listed()) {
             (false, true) => shelf.link(span),

@@ -127,7 +127,11 @@ pub(crate) fn slow<R>(
         }
         // SAFETY: null, or this thread's magazines; nobody else uses them while it is busy.
         match unsafe { thread.magazines.get().as_mut() } {
-            Some(magazines) => act(Some((&global.heap, magazines))),
+            Some(magazines) => {
+                let result = act(Some((&global.heap, magazines)));
+                busy.fast = global.fast_of(thread);
+                result
+            }
             None => act(Some((&global.heap, &mut lock(&global.shared)))),
         }
     })
@@ -147,7 +151,8 @@ impl Global {
         } else {
             mode
         };
-        let heap = ByteHeap::new(Mmap::new(), RESERVE_BYTES, RESERVE_BYTES_MIN, mode).ok()?;
+        let heap =
+            ByteHeap::new(Mmap::small_pages(), RESERVE_BYTES, RESERVE_BYTES_MIN, mode).ok()?;
         let mut key = 0;
         // SAFETY: `key` is written to, and the destructor takes what is set for it, a pointer.
         let has_key = unsafe { libc::pthread_key_create(&mut key, Some(leave)) } == 0;
@@ -156,6 +161,16 @@ impl Global {
             shared: Mutex::new(Magazines::new()),
             key: has_key.then_some(key),
         })
+    }
+
+    /// The thread's magazines, if the fast path may use them: not if the heap looks for mistakes,
+    /// nor while it looks often what to release, which the fast path does not do.
+    fn fast_of(&self, thread: &Thread) -> *mut Magazines {
+        if self.heap.mode() == Mode::Plain && !self.heap.is_restless() {
+            thread.magazines.get()
+        } else {
+            null_mut()
+        }
     }
 
     /// A new thread gets magazines, if there is memory and somebody who will tell of its end.
@@ -169,13 +184,16 @@ impl Global {
             busy.next = Phase::Gone;
             return;
         };
-        let Ok((memory, _)) = self.heap.alloc_large(Layout::new::<Magazines>()) else {
+        let Ok((memory, is_zero)) = self.heap.alloc_large(Layout::new::<Magazines>()) else {
             // Not now: from the shared magazines, and the next time again.
             return;
         };
         let magazines = memory.cast::<Magazines>();
-        // SAFETY: as long and aligned as magazines are, and nobody else's.
-        unsafe { magazines.write(const { Magazines::new() }) };
+        if !is_zero {
+            // SAFETY: as long and aligned as magazines are, and nobody else's. New magazines are
+            // made of zeros alone.
+            unsafe { magazines.write_bytes(0, 1) };
+        }
         // SAFETY: a key that was created, and never deleted.
         if unsafe { libc::pthread_setspecific(key, memory.as_ptr().cast()) } != 0 {
             self.heap.free_large(memory);
@@ -184,9 +202,6 @@ impl Global {
         }
         busy.thread.magazines.set(magazines.as_ptr());
         busy.next = Phase::Idle;
-        if self.heap.mode() == Mode::Plain {
-            busy.fast = magazines.as_ptr();
-        }
     }
 }
 

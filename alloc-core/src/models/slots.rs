@@ -7,7 +7,7 @@
 
 use super::{Content, birth, bits, model, spans};
 use crate::bits::Bits;
-use crate::malloc::{Hold, Shelf, Slots};
+use crate::malloc::{Depot, Hold, Shelf, Slots};
 use crate::size_class::SizeClass;
 use crate::span::{Birth, Spans};
 use crate::thread_cache::PAGE_WORDS;
@@ -311,5 +311,118 @@ fn death_and_take() {
         lot.free(SLOTS);
         lot.check_dead(0);
         lot.check_dead(1);
+    });
+}
+
+/// A pass takes a span off the shelf, overwrites what is free in it as a discard does, and leaves
+/// it again, while another frees a slot: nothing in use is written over, the slot is not lost, and
+/// the span is stale if the free came later.
+///
+/// Kills: `freed-is-not-stale`, `pass-marks-what-it-missed`.
+#[test]
+fn pages_are_discarded_beside_frees() {
+    model("pages_are_discarded_beside_frees", || {
+        let lot = Lot::new();
+        assert_eq!(lot.take(0), [0, 1, 2, 3]);
+        lot.free(0);
+        lot.leave(0, SLOTS);
+        let lot = Arc::new(lot);
+        let other = thread::spawn({
+            let lot = lot.clone();
+            move || lot.free(1)
+        });
+        let mut into = [u32::MAX; 2];
+        let count = lot.shelf.take_stale(&lot.spans, &mut into);
+        let mut discarded = Vec::new();
+        if count == 1 {
+            assert_eq!(into[0], 0);
+            let used = lot.spans.hold(0).get().used();
+            discarded = lot.take(0);
+            for slot in &discarded {
+                lot.slots().give_back(word_of(*slot), 1);
+            }
+            if lot.slots().leave_discarded(&lot.shelf, class(), 0, used) {
+                lot.bury(0);
+            }
+        }
+        other.join().unwrap();
+        let now = lot.spans.hold(0).get();
+        assert!(now.is_listed() && !now.is_owned(), "{now:?}");
+        assert!(
+            discarded.contains(&1) || !now.is_discarded(),
+            "what was freed later is passed over"
+        );
+        assert_eq!(lot.shelf.take(&lot.spans), Some(0));
+        assert_eq!(lot.take(0), [0, 1], "what is free is to be had, once");
+        lot.leave(0, 2);
+        (0..SLOTS).for_each(|slot| lot.free(slot));
+        lot.check_dead(0);
+    });
+}
+
+/// A pass takes a span off the shelf while another frees the last slots of it: it dies once, by the
+/// one or the other, and the pass writes to nothing that is reused.
+///
+/// Kills: `pass-takes-by-a-store`.
+#[test]
+fn a_pass_and_death() {
+    model("a_pass_and_death", || {
+        let lot = Lot::new();
+        assert_eq!(lot.take(0), [0, 1, 2, 3]);
+        lot.free(0);
+        lot.leave(0, SLOTS);
+        let lot = Arc::new(lot);
+        let other = thread::spawn({
+            let lot = lot.clone();
+            move || {
+                (1..SLOTS).for_each(|slot| lot.free(slot));
+            }
+        });
+        let mut into = [u32::MAX; 1];
+        if lot.shelf.take_stale(&lot.spans, &mut into) == 1 {
+            let used = lot.spans.hold(0).get().used();
+            let free = lot.take(0);
+            free.iter()
+                .for_each(|slot| lot.slots().give_back(word_of(*slot), 1));
+            if lot.slots().leave_discarded(&lot.shelf, class(), 0, used) {
+                lot.bury(0);
+            }
+        }
+        other.join().unwrap();
+        lot.check_dead(0);
+    });
+}
+
+/// Slots go from one thread to another by a depot: each once, with its last use over.
+///
+/// Kills: `depot-keeps-what-it-gave`.
+#[test]
+fn a_depot_hands_over() {
+    model("a_depot_hands_over", || {
+        let (depot, contents) = (Depot::new(class()), <[Content; 3]>::default());
+        let shared = Arc::new((depot, contents));
+        let address = |n: usize| std::ptr::without_provenance_mut::<u8>(n);
+        let other = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let (depot, contents) = &*shared;
+                contents[0].touch();
+                contents[1].touch();
+                depot.put(&[address(0), address(1)])
+            }
+        });
+        let take = || {
+            let mut into = [std::ptr::null_mut(); 1];
+            let count = shared.0.take(&mut into);
+            let taken = into[..count].iter().map(|slot| slot.addr());
+            taken
+                .inspect(|slot| shared.1[*slot].touch())
+                .collect::<Vec<_>>()
+        };
+        let mut taken = take();
+        let is_put = other.join().unwrap();
+        (0..3).for_each(|_| taken.extend(take()));
+        taken.sort_unstable();
+        assert_eq!(taken, if is_put { vec![0, 1] } else { vec![] });
     });
 }

@@ -286,6 +286,19 @@ unsafe impl PageSource for FakeSource {
         Ok(())
     }
 
+    unsafe fn discard(&self, region: &FakeRegion, offset: usize, bytes: usize) {
+        let range = offset..offset + bytes;
+        assert!(range.end <= region.bytes, "discard outside of the region");
+        let state = self.state();
+        let mut pages = pages_of(&range);
+        assert!(
+            pages.all(|page| state.committed[page]),
+            "discard of {bytes} bytes at {offset}, which are not committed"
+        );
+        // SAFETY: the caller promises that nobody writes to the range or relies on its content.
+        unsafe { region.fill(range, 0) };
+    }
+
     fn advise_huge(
         &self,
         region: &FakeRegion,

@@ -24,6 +24,10 @@ const RELEASE_GRANULE_BYTES: usize = if cfg!(any(target_arch = "x86", target_arc
     64 << 10
 };
 
+/// The unit of a discard: the processor's page, which no other architecture has for certain.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+const DISCARD_GRANULE_BYTES: usize = 4 << 10;
+
 /// Memory from the operating system.
 ///
 /// ```
@@ -36,14 +40,21 @@ const RELEASE_GRANULE_BYTES: usize = if cfg!(any(target_arch = "x86", target_arc
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mmap {
-    _private: (),
+    is_small: bool,
 }
 
 impl Mmap {
     /// The source. It has no state: each region is its own.
     #[must_use]
     pub const fn new() -> Self {
-        Mmap { _private: () }
+        Mmap { is_small: false }
+    }
+
+    /// As [`new`](Self::new), but never asks for huge pages: memory is touched and given back by
+    /// small ones. A system that makes huge pages by itself does so all the same.
+    #[must_use]
+    pub const fn small_pages() -> Self {
+        Mmap { is_small: true }
     }
 }
 
@@ -152,6 +163,9 @@ unsafe impl PageSource for Mmap {
         bytes: usize,
     ) -> Result<(), SourceError> {
         let at = region.offset_in_map(offset, bytes);
+        if self.is_small {
+            return Err(SourceError::new(SourceCall::AdviseHuge, bytes, None));
+        }
         region
             .map
             .advise_range(memmap2::Advice::HugePage, at, bytes)
@@ -195,6 +209,27 @@ unsafe impl PageSource for Mmap {
             .map
             .advise_range(memmap2::Advice::PopulateWrite, at, bytes)
             .map_err(|error| failed(SourceCall::Populate, bytes, &error))
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    unsafe fn discard(&self, region: &MmapRegion, offset: usize, bytes: usize) {
+        use memmap2::UncheckedAdvice;
+
+        let at = region.offset_in_map(offset, bytes);
+        debug_assert!(offset.is_multiple_of(DISCARD_GRANULE_BYTES));
+        debug_assert!(bytes.is_multiple_of(DISCARD_GRANULE_BYTES));
+        // Where the system refuses, the memory stays, which a hint may do.
+        // SAFETY: as in `release`; a page that was dropped comes as zeros at the next touch.
+        let _ = unsafe {
+            region
+                .map
+                .unchecked_advise_range(UncheckedAdvice::DontNeed, at, bytes)
+        };
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn discard_granule_bytes(&self) -> usize {
+        DISCARD_GRANULE_BYTES
     }
 
     fn release_granule_bytes(&self) -> usize {

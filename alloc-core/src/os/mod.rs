@@ -135,6 +135,27 @@ pub unsafe trait PageSource: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Forgets what a committed range holds; it stays committed, and each byte reads as zero or as
+    /// it did. A hint: the source may give the memory back until the next touch, or do nothing, as
+    /// is provided.
+    ///
+    /// # Safety
+    ///
+    /// - `offset` and `bytes` are multiples of
+    ///   [`discard_granule_bytes`](PageSource::discard_granule_bytes) and lie inside the region,
+    ///   in a committed part of it.
+    /// - Nobody relies on what the range holds from the beginning of the call on, other than that
+    ///   a byte that was zero is zero; nobody writes to it during the call.
+    unsafe fn discard(&self, region: &Self::Region, offset: usize, bytes: usize) {
+        let _ = (region, offset, bytes);
+    }
+
+    /// The unit in which memory can be discarded: a power of two, from 4 KiB to
+    /// [`PAGE_BYTES`](crate::PAGE_BYTES).
+    fn discard_granule_bytes(&self) -> usize {
+        PAGE_BYTES
+    }
+
     /// The unit in which memory can be released: a power of two, from
     /// [`PAGE_BYTES`](crate::PAGE_BYTES) to [`HUGE_PAGE_BYTES`](crate::HUGE_PAGE_BYTES).
     ///

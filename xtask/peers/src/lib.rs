@@ -7,11 +7,13 @@
 
 pub mod beside;
 pub mod cost;
+pub mod go;
 pub mod latency;
 pub mod limits;
 pub mod process;
 pub mod random;
 pub mod report;
+pub mod rivals;
 
 pub use cost::{Cost, cost};
 pub use random::Random;

@@ -11,7 +11,6 @@
 //! latency child SYSTEM --threads=... ...  one run; prints an outcome
 //! ```
 
-mod go;
 mod ring;
 
 use peers::latency::{Outcome, Plan, Rows};
@@ -95,7 +94,7 @@ fn systems() -> Result<Vec<System>, Failure> {
             args: vec!["child".to_owned(), inside.name.to_owned()],
         })
         .collect();
-    if let Some(program) = go::build()? {
+    if let Some(program) = peers::go::build("latency")? {
         systems.push(System {
             name: "go".to_owned(),
             program,

@@ -3,7 +3,8 @@
 //! 2.5 GiB of objects of 1 KiB; all but a fifth of them, scattered by the MiB, are dropped and
 //! collected. Each run is a process of its own, and the kinds of runs take turns: the usual policy,
 //! the usual policy with a limit near what lives, and a policy that keeps everything, which shows
-//! what the load meets without a scavenger. With a load (`child.rs`) and without.
+//! what the load meets without a scavenger. With a load (`child.rs`) and without. Then the like
+//! without a collector, beside rivals (`explicit.rs`).
 //!
 //! ```text
 //! spike [--runs=N] [word...]     rounds, five if not said; only kinds with each word in the name
@@ -11,60 +12,17 @@
 //! ```
 
 mod child;
+mod explicit;
+mod kind;
 
 use child::{Failure, How};
-use peers::report::{finish_table, median};
+use kind::Kind;
+use peers::report::finish_table;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::{Command, Stdio};
 
 /// Rounds unless told otherwise.
 const RUNS: usize = 5;
-
-/// A kind of run, and the figures of its runs by name.
-struct Kind {
-    how: &'static str,
-    load: &'static str,
-    figures: BTreeMap<String, Vec<f64>>,
-}
-
-impl Kind {
-    fn name(&self) -> String {
-        format!("{}, {}", self.how, self.load)
-    }
-
-    /// Runs once, in a process of its own.
-    fn run(&mut self) -> Result<(), Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["child", self.how, self.load]);
-        command.env_remove("HEAPWRIGHT_TRACE");
-        let output = command.stderr(Stdio::inherit()).output()?;
-        if !output.status.success() {
-            return Err(format!("{} ended with {}", self.name(), output.status).into());
-        }
-        let text = String::from_utf8(output.stdout)?;
-        println!("{}: {}", self.name(), text.trim().replace('\n', ", "));
-        for line in text.lines() {
-            let (name, figure) = line.split_once(' ').ok_or("a line without a figure")?;
-            let figures = self.figures.entry(name.to_owned()).or_default();
-            figures.push(figure.parse()?);
-        }
-        Ok(())
-    }
-
-    /// The median of a figure, divided by `unit`; a dash if a run did not have it.
-    fn cell(&self, name: &str, unit: f64) -> String {
-        let figures = self.figures.get(name).cloned().unwrap_or_default();
-        median(figures).map_or("–".to_owned(), |figure| format!("{:.2}", figure / unit))
-    }
-
-    /// The median of the runs' own ratios.
-    fn ratio(&self, name: &str, beside: &str) -> String {
-        let of = |name| self.figures.get(name).into_iter().flatten();
-        let ratios = of(name).zip(of(beside)).map(|(a, b)| a / b);
-        median(ratios.collect()).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))
-    }
-}
 
 fn table(kinds: &[Kind]) -> String {
     let mut table = "\
@@ -115,7 +73,8 @@ fn harness(args: &[String]) -> Result<(), Failure> {
     let asked = flags.iter().find_map(|flag| flag.strip_prefix("--runs="));
     let runs = asked.map_or(Ok(RUNS), str::parse)?.max(1);
     let mut kinds: Vec<Kind> = Vec::new();
-    for (how, _) in How::ALL {
+    let policies = How::ALL.map(|(how, _)| how);
+    for how in policies.into_iter().chain(explicit::ROWS) {
         for load in ["load", "quiet"] {
             kinds.push(Kind {
                 how,
@@ -136,7 +95,17 @@ fn harness(args: &[String]) -> Result<(), Failure> {
             kinds[(run + turn) % count].run()?;
         }
     }
-    Ok(finish_table("spike", &table(&kinds))?)
+    let (without, with): (Vec<Kind>, Vec<Kind>) = kinds
+        .into_iter()
+        .partition(|kind| explicit::ROWS.contains(&kind.how));
+    let mut tables = Vec::new();
+    if !with.is_empty() {
+        tables.push(table(&with));
+    }
+    if !without.is_empty() {
+        tables.push(explicit::table(&without));
+    }
+    Ok(finish_table("spike", &tables.join("\n"))?)
 }
 
 fn main() -> Result<(), Failure> {
@@ -146,6 +115,9 @@ fn main() -> Result<(), Failure> {
             let [how, load] = rest else {
                 return Err("`child` needs a policy, and `load` or `quiet`".into());
             };
+            if explicit::ROWS.contains(&how.as_str()) {
+                return explicit::run(how, load == "load");
+            }
             let known = How::ALL.into_iter().find(|(name, _)| name == how);
             let (_, how) = known.ok_or_else(|| format!("there is no policy called {how}"))?;
             child::run(how, load == "load")

@@ -1,7 +1,7 @@
 //! The rival in Go: found, built, or left out with one line that says how to get it.
 
-use crate::Failure;
-use peers::report;
+use crate::report;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,12 +23,13 @@ fn find(folder: &Path) -> Option<PathBuf> {
         .find(|program| answers(program))
 }
 
-/// Builds `go/latency.go` and returns the program; `None`, having said so, without a `go`.
+/// Builds the program of this name in `go/`, and returns it; `None`, having said so, without a
+/// `go`.
 ///
 /// # Errors
 ///
 /// If Go is there and does not build it: a rival that is silently missing would be no rival.
-pub(crate) fn build() -> Result<Option<PathBuf>, Failure> {
+pub fn build(name: &str) -> Result<Option<PathBuf>, Box<dyn Error>> {
     let folder = report::folder();
     std::fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
@@ -39,11 +40,11 @@ pub(crate) fn build() -> Result<Option<PathBuf>, Failure> {
         );
         return Ok(None);
     };
-    let program = folder.join("latency-go");
+    let program = folder.join(format!("{name}-go"));
     let status = Command::new(&go)
         .args(["build", "-o"])
         .arg(&program)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/go/latency.go"))
+        .arg(format!("{}/go/{name}.go", env!("CARGO_MANIFEST_DIR")))
         // Nothing is fetched, and nothing is left outside of `target`.
         .env("GOTOOLCHAIN", "local")
         .env("GOENV", "off")
