@@ -27,9 +27,9 @@
 //! Each model names the mutants that it kills; they are listed, with the line that each changes,
 //! in `xtask/mutants/runtime-loom.toml`, `runtime-barrier.toml`, `runtime-assist.toml`,
 //! `runtime-ephemerons.toml` and `runtime-stack.toml`. The words of [`crate::raw::world`] are
-//! loaded as they are, not by read-modify-writes, which would see the newest value and so hide a missing
-//! fence; the bounded searches make up for what loom's reduction misses then. What the models' own
-//! heaps consist of is loaded by read-modify-writes.
+//! loaded as they are, not by read-modify-writes, which would see the newest value and so hide a
+//! missing fence; the bounded searches make up for what loom's reduction misses then. What the
+//! models' own heaps consist of is loaded by read-modify-writes.
 
 mod assist;
 mod ephemerons;
