@@ -133,35 +133,6 @@ fn ours(depth: usize) -> Result<Figures, Failure> {
     Ok(figures.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-/// A `go` as the latency bench finds it, if there is one, and the program built with it.
-fn build_go() -> Result<Option<PathBuf>, Failure> {
-    let folder = report::folder();
-    std::fs::create_dir_all(&folder)?;
-    let folder = folder.canonicalize()?;
-    let named = std::env::var_os("HEAPWRIGHT_GO").map(PathBuf::from);
-    let own = folder.with_file_name("go").join("bin/go");
-    let mut candidates = named.into_iter().chain([PathBuf::from("go"), own]);
-    let answers = |program: &PathBuf| Command::new(program).arg("version").output().is_ok();
-    let Some(go) = candidates.find(answers) else {
-        println!("no `go`, so no columns of Go: see xtask/peers/README.md");
-        return Ok(None);
-    };
-    let program = folder.join("stack-go");
-    let status = Command::new(&go)
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/go/stack.go"))
-        .env("GOTOOLCHAIN", "local")
-        .env("GOENV", "off")
-        .env("GOCACHE", folder.join("go-cache"))
-        .env("GOPATH", folder.join("go-path"))
-        .status()?;
-    if !status.success() {
-        return Err(format!("`{} build` of the rival failed ({status})", go.display()).into());
-    }
-    Ok(Some(program))
-}
-
 /// Go's figures of one round.
 fn go(program: &PathBuf, depth: usize) -> Result<Figures, Failure> {
     let output = Command::new(program)
@@ -261,7 +232,7 @@ fn held(frames_bytes: usize) -> Result<[f64; 3], Failure> {
 }
 
 fn main() -> Result<(), Failure> {
-    let program = build_go()?;
+    let program = peers::go::build("stack")?;
     let rows: [Row; 5] = [
         ("push and pop, ns".to_owned(), |f| f["push_pop"]),
         ("deep once, ns a frame".to_owned(), |f| f["once"]),
