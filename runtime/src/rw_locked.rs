@@ -60,7 +60,7 @@ impl<T> RwLocked<T> {
 impl<T: Trace> RwLocked<T> {
     /// Waits until nobody reads or writes. The guard cannot leave the closure.
     ///
-    /// As [`Locked::lock`] otherwise.
+    /// As [`Locked::lock`](crate::Locked::lock) otherwise.
     pub fn write<'a, 'gc, C: Collector>(&'a self, cx: &'a Cx<'gc, C>) -> WriteGuard<'a, T>
     where
         T: Rebrand<With<'gc> = T>,
