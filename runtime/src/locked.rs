@@ -81,7 +81,7 @@ impl<T: Trace> Data<T> {
         take(&self.lock, UNLOGGED)?;
         Some(Writer {
             data: self,
-            end: End::Plain,
+            logs_new: None,
         })
     }
 
@@ -95,24 +95,39 @@ impl<T: Trace> Data<T> {
     ) -> Option<Writer<'a, T>> {
         let stamp = stamp_of_cycle(now.phase, now.cycle);
         let before = take(stamp)?;
-        let mut writer = Writer {
-            data: self,
-            end: End::Unlogged(before, now.sink),
+        let unlogged = Unlogged {
+            lock: &self.lock,
+            stamp: before,
+            sink: now.sink,
         };
         let is_logged = before == stamp;
         let mut had = Vec::new();
         if now.phase.logs_new() || !is_logged {
-            had = writer.references();
+            // SAFETY: locked.
+            had = unsafe { self.references() };
         }
         if now.phase.logs() && !is_logged {
             now.sink.log_all(&had);
         }
-        writer.end = if now.phase.logs_new() {
-            End::LogNew(had, now.sink)
-        } else {
-            End::Plain
-        };
-        Some(writer)
+        std::mem::forget(unlogged);
+        let sink = now.sink;
+        Some(Writer {
+            data: self,
+            logs_new: now.phase.logs_new().then(|| Box::new(New { had, sink })),
+        })
+    }
+
+    /// What the data holds.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock to write.
+    unsafe fn references(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        // SAFETY: the caller holds the lock.
+        let data = unsafe { self.get() };
+        task::during(Task::Logging, || data.trace(&mut Collecting(&mut entries)));
+        entries
     }
 
     pub(crate) fn trace<V: Visitor>(&self, visitor: &mut V) {
@@ -161,65 +176,61 @@ impl<T: Trace> Data<T> {
 }
 
 /// The right to write.
+///
+/// Two words, of which the second is empty but in the phases of arming: a guard is returned and
+/// dropped in registers.
 pub(crate) struct Writer<'a, T: Trace> {
     pub(crate) data: &'a Data<T>,
-    end: End<'a>,
+    logs_new: Option<Box<New<'a>>>,
 }
 
-/// How a writer's right ends.
-enum End<'a> {
-    /// With giving up the lock.
-    Plain,
-    /// The data is not logged yet: the lock goes back to this stamp, and the cycle is told that a
-    /// marker may have passed the data by, trusting the other.
-    Unlogged(u64, &'a dyn LogSink),
-    /// In phases of arming: what the data holds besides these is logged.
-    LogNew(Vec<Entry>, &'a dyn LogSink),
+/// In phases of arming: what the data holds besides these is logged at the end.
+struct New<'a> {
+    had: Vec<Entry>,
+    sink: &'a dyn LogSink,
+}
+
+/// A lock that was taken for data that is not logged yet. Dropped by a `trace` that panics: the
+/// lock goes back to its stamp, and the cycle is told that a marker may have passed the data by,
+/// trusting the other; or that what was written is not known.
+struct Unlogged<'a> {
+    lock: &'a StampLock,
+    stamp: u64,
+    sink: &'a dyn LogSink,
+}
+
+impl Drop for Unlogged<'_> {
+    fn drop(&mut self) {
+        self.sink.give_up();
+        self.lock.unlock_unlogged(self.stamp);
+    }
 }
 
 impl<T: Trace> Writer<'_, T> {
-    /// What the data holds.
-    fn references(&self) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        // SAFETY: the writer holds the lock.
-        let data = unsafe { self.data.get() };
-        task::during(Task::Logging, || data.trace(&mut Collecting(&mut entries)));
-        entries
-    }
-
     /// Ends the guard: logs what the data holds now and did not hold in the same place.
     #[cold]
     #[inline(never)]
-    fn log_new(&self, had: &[Entry], sink: &dyn LogSink) {
-        /// Ends the guard, even if `trace` panics: then what was written is not known.
-        struct Ending<'a>(&'a StampLock, Option<&'a dyn LogSink>);
-        impl Drop for Ending<'_> {
-            fn drop(&mut self) {
-                match self.1 {
-                    Some(sink) => {
-                        sink.give_up();
-                        self.0.unlock_unlogged(UNLOGGED);
-                    }
-                    None => self.0.unlock(),
-                }
-            }
-        }
-        let mut ending = Ending(&self.data.lock, Some(sink));
-        sink.log_all(new_part(had, &self.references()));
-        ending.1 = None;
+    fn log_new(&self, New { had, sink }: New<'_>) {
+        let lock = &self.data.lock;
+        let unlogged = Unlogged {
+            lock,
+            stamp: UNLOGGED,
+            sink,
+        };
+        // SAFETY: the writer holds the lock.
+        let has = unsafe { self.data.references() };
+        sink.log_all(new_part(&had, &has));
+        std::mem::forget(unlogged);
+        lock.unlock();
     }
 }
 
 impl<T: Trace> Drop for Writer<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        match self.end {
-            End::Plain => self.data.lock.unlock(),
-            End::Unlogged(stamp, sink) => {
-                sink.give_up();
-                self.data.lock.unlock_unlogged(stamp);
-            }
-            End::LogNew(ref had, sink) => self.log_new(had, sink),
+        match self.logs_new.take() {
+            None => self.data.lock.unlock(),
+            Some(new) => self.log_new(*new),
         }
     }
 }
