@@ -24,7 +24,7 @@ use crate::page_tree::Found;
 use crate::pages::{HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_SHIFT, PageRun};
 use crate::sync::Ordering;
 
-/// A heap with less free memory than this is low: two huge pages, so that one can be filled while
+/// A heap with less free memory than this is low: four huge pages, so that some can be filled while
 /// the next is backed.
 const LOW_PAGES: u32 = 4 * HUGE_PAGES;
 
@@ -94,8 +94,10 @@ impl PageAlloc {
 }
 
 impl<S: PageSource> PageHeap<S> {
-    /// Whether less than 4 MiB of the free pages have memory behind them, in a heap that is beyond
-    /// its small beginning. As of the last allocation of pages; no lock is taken.
+    /// Whether less than 8 MiB of the free pages have memory behind them, in a heap that is beyond
+    /// its small beginning. As of the last allocation of pages, and false after a
+    /// [`back_ahead`](Self::back_ahead) in vain, so that nobody asks again at once. No lock is
+    /// taken.
     #[inline]
     pub fn is_low(&self) -> bool {
         // Relaxed: a hint.
@@ -104,7 +106,11 @@ impl<S: PageSource> PageHeap<S> {
 
     /// Notes whether the heap is low.
     pub(crate) fn note_low(&self, state: &State) {
-        let is_low = state.backs_ahead && state.pages.is_low();
+        self.set_low(state.backs_ahead && state.pages.is_low());
+    }
+
+    /// The caller holds the lock.
+    fn set_low(&self, is_low: bool) {
         // Relaxed, both: a hint; the test spares the bus.
         if self.low.load(Ordering::Relaxed) != is_low {
             // Relaxed: as above.
@@ -122,9 +128,11 @@ impl<S: PageSource> PageHeap<S> {
             let in_use_bytes = (state.pages.counts().in_use as usize) << PAGE_SHIFT;
             let has_room = in_use_bytes.saturating_add(HUGE_PAGE_BYTES) <= state.limit_bytes;
             if !self.is_low() || !has_room {
+                self.set_low(false);
                 return false;
             }
             let Some(taken) = state.pages.take_ahead() else {
+                self.set_low(false);
                 return false;
             };
             taken

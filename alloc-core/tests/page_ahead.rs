@@ -108,6 +108,7 @@ fn nothing_is_backed_beyond_the_limit_or_the_range() {
     let in_use_bytes = heap.stats().in_use_bytes;
     heap.set_limit(in_use_bytes + HUGE_PAGE_BYTES - 1);
     assert!(heap.is_low() && !heap.back_ahead());
+    assert!(!heap.is_low(), "nobody asks again at once");
     heap.set_limit(usize::MAX);
     heap.alloc(22 * HUGE_PAGES).unwrap();
     assert_eq!(back_all(&heap), 1, "the range's last block");

@@ -26,7 +26,7 @@ use crate::stack::StackList;
 use crate::stats::{Counters, CycleStats, Stats};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock, yield_now};
 use crate::weak::WeakList;
-use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
+use alloc_core::{Exhausted, HUGE_PAGE_BYTES, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
 use gc_sweep::{Background, Sweeper};
 use scavenger::Worker;
@@ -293,7 +293,7 @@ impl Core {
                 self.heap.alloc_large(&refill, info, bytes, black)
             }
         };
-        if self.heap.pages().is_low() {
+        if self.heap.pages().is_low() && self.account.room_bytes() >= HUGE_PAGE_BYTES {
             self.ahead.ask();
         }
         allocated
