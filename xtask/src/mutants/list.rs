@@ -40,6 +40,9 @@ pub(crate) struct Mutant {
     pub(crate) filter: String,
     /// What goes wrong, in one sentence.
     pub(crate) breaks: String,
+    /// Whether it must not share a build with others: its test builds programs of its own.
+    #[serde(default)]
+    pub(crate) alone: bool,
 }
 
 /// A test to run: mutants that share one share its run on untouched source.
@@ -101,6 +104,11 @@ impl Mutant {
 }
 
 impl Exam {
+    /// The package and the target that it is in.
+    pub(crate) fn target(&self) -> (String, String) {
+        (self.package.clone(), self.test.clone())
+    }
+
     /// The exam as a file name.
     pub(crate) fn slug(&self) -> String {
         let text = self.to_string();

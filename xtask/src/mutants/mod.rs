@@ -3,7 +3,8 @@
 //! A model or a test that cannot fail is worth nothing, and reading it does not tell. So each
 //! lists the faults it is there to catch, as small changes of the shipped source, in
 //! `xtask/mutants/CRATE.toml`. This task copies the workspace, checks that each named test passes
-//! on the untouched copy (else its failure would say nothing), then plants fault after fault.
+//! on the untouched copy (else its failure would say nothing), then plants fault after fault:
+//! most of them together and each behind a number, so that they share one build, the rest alone.
 //!
 //! Verdicts: *killed*, the test failed, as it should; *survived*, it passed: a hole in the test
 //! until the fault is shown to be none; *not built*, the changed source does not compile: a
@@ -12,12 +13,14 @@
 
 mod list;
 mod report;
+mod switch;
 mod tree;
 mod trial;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::ptr;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,12 +30,12 @@ use crate::workspace::Workspace;
 use list::{Exam, Kind, Mutant};
 use report::{Line, Verdict};
 use tree::Tree;
-use trial::{Build, Run, Trial};
+use trial::{Binary, Build, Run, Trial};
 
 /// A test hangs that takes this many times as long as on untouched source,
 const LIMIT_FACTOR: u32 = 20;
 /// and at least so long: the machine may be busy with something else.
-const LIMIT_MIN: Duration = Duration::from_secs(20);
+const LIMIT_MIN: Duration = Duration::from_secs(10);
 
 /// What to run, and how.
 #[derive(clap::Args)]
@@ -157,38 +160,39 @@ fn try_kind<'a>(
     timeout: Duration,
 ) -> Result<Vec<Line<'a>>> {
     let tree = Tree::open(workspace, kind)?;
+    let (mut together, mut alone) = (Vec::new(), Vec::new());
+    for &mutant in mutants {
+        match tree.fits_behind_a_number(mutant)? {
+            true => together.push(mutant),
+            false => alone.push(mutant),
+        }
+    }
     let trial = Trial {
         workspace,
         tree: &tree,
     };
-    let mut baselines = BTreeMap::new();
-    for mutant in mutants {
-        if let Entry::Vacant(entry) = baselines.entry(mutant.exam()) {
-            let baseline = baseline(&trial, entry.key(), timeout)?;
-            println!("untouched: {} {baseline}", entry.key());
-            entry.insert(baseline);
-        }
-    }
-    let mut lines = Vec::new();
-    for &mutant in mutants {
-        let start = Instant::now();
-        let verdict = match &baselines[&mutant.exam()] {
-            Baseline::Faulty(fault) => Verdict::NoBaseline(fault.clone()),
-            Baseline::Passes(took) => examine(&trial, mutant, limit(*took, timeout))?,
-        };
-        let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{}/{}: {verdict} ({seconds:.1} s)",
-            mutant.package, mutant.name
-        );
-        lines.push(Line {
-            mutant,
-            verdict,
-            seconds,
-        });
-    }
-    Ok(lines)
+    let mut board = Board {
+        trial,
+        timeout,
+        baselines: BTreeMap::new(),
+        lines: Vec::new(),
+    };
+    alone.extend(board.examine_together(together)?);
+    alone.sort_by_key(|mutant| std::ptr::from_ref(*mutant));
+    board.examine_alone(&alone)?;
+    Ok(board.lines)
 }
+
+/// What examines the mutants of one kind, and what it has found so far.
+struct Board<'a, 't> {
+    trial: Trial<'t>,
+    timeout: Duration,
+    baselines: BTreeMap<Exam, Baseline>,
+    lines: Vec<Line<'a>>,
+}
+
+/// The binaries of the test targets, by package and name.
+type Binaries = BTreeMap<(String, String), Binary>;
 
 /// How an exam ended on untouched source.
 enum Baseline {
@@ -196,6 +200,144 @@ enum Baseline {
     Passes(Duration),
     /// Not as it should.
     Faulty(String),
+}
+
+impl<'a> Board<'a, '_> {
+    /// Examines mutants in one build; returns those that do not compile in it.
+    fn examine_together(&mut self, mutants: Vec<&'a Mutant>) -> Result<Vec<&'a Mutant>> {
+        let mut mutants = mutants;
+        let mut refused = Vec::new();
+        while !mutants.is_empty() {
+            let planted = self.trial.tree.plant_together(&mutants)?;
+            let errors = match self.build_targets(&mutants)? {
+                Build::Done(binaries) => {
+                    self.examine_switched(&mutants, &binaries)?;
+                    planted.take_out()?;
+                    break;
+                }
+                Build::Broken(errors) => errors,
+            };
+            let mut guilty = planted.at(&errors);
+            planted.take_out()?;
+            if guilty.is_empty() {
+                guilty.clone_from(&mutants);
+            }
+            mutants.retain(|mutant| !guilty.iter().any(|other| ptr::eq(*mutant, *other)));
+            refused.append(&mut guilty);
+        }
+        Ok(refused)
+    }
+
+    /// Builds each target that has an exam of `mutants`, or says where the compiler found errors.
+    fn build_targets(&self, mutants: &[&Mutant]) -> Result<Build<Binaries>> {
+        let mut binaries = Binaries::new();
+        for mutant in mutants {
+            let exam = mutant.exam();
+            if let Entry::Vacant(entry) = binaries.entry(exam.target()) {
+                let log = format!("together-{}-{}", exam.package, exam.test);
+                match self.trial.build(&exam, &log)? {
+                    Build::Done(binary) => drop(entry.insert(binary)),
+                    Build::Broken(errors) => return Ok(Build::Broken(errors)),
+                }
+            }
+        }
+        Ok(Build::Done(binaries))
+    }
+
+    /// Examines mutants that are all in `binaries`, each behind the number of its place.
+    fn examine_switched(&mut self, mutants: &[&'a Mutant], binaries: &Binaries) -> Result<()> {
+        for mutant in mutants {
+            let exam = mutant.exam();
+            let untouched = &binaries[&exam.target()];
+            self.baseline(exam, |_, _| Ok(Build::Done(untouched.clone())))?;
+        }
+        for (&mutant, number) in mutants.iter().zip(1..) {
+            let exam = mutant.exam();
+            let untouched = &binaries[&exam.target()];
+            self.examine(mutant, |trial, _| {
+                Ok(Build::Done(trial.switched(&exam, untouched, number)?))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Examines mutants each in a build of its own.
+    fn examine_alone(&mut self, mutants: &[&'a Mutant]) -> Result<()> {
+        for mutant in mutants {
+            let exam = mutant.exam();
+            self.baseline(exam.clone(), |trial, log| trial.build(&exam, log))?;
+        }
+        for &mutant in mutants {
+            let planted = self.trial.tree.plant(mutant)?;
+            self.examine(mutant, |trial, log| trial.build(&mutant.exam(), log))?;
+            planted.take_out()?;
+        }
+        Ok(())
+    }
+
+    /// Runs an exam on untouched source, if that has not been done: it must run some test, and
+    /// pass.
+    fn baseline(
+        &mut self,
+        exam: Exam,
+        build: impl FnOnce(&Trial<'_>, &str) -> Result<Build>,
+    ) -> Result<()> {
+        let Entry::Vacant(entry) = self.baselines.entry(exam) else {
+            return Ok(());
+        };
+        let log = format!("untouched-{}", entry.key().slug());
+        let sat = self.trial.sit(entry.key(), build, &log, self.timeout)?;
+        let baseline = match sat {
+            None => Baseline::Faulty(format!("does not build, see {}", self.trial.log(&log))),
+            Some((Run::Passed(0), _)) => {
+                Baseline::Faulty("runs no test: none has the name".to_owned())
+            }
+            Some((Run::Passed(_), took)) => Baseline::Passes(took),
+            Some((Run::Failed(how), _)) => {
+                Baseline::Faulty(format!("{how}, see {}", self.trial.log(&log)))
+            }
+            Some((Run::TimedOut, _)) => {
+                Baseline::Faulty(format!("does not end in {} s", self.timeout.as_secs()))
+            }
+        };
+        println!("untouched: {} {baseline}", entry.key());
+        entry.insert(baseline);
+        Ok(())
+    }
+
+    /// Runs a mutant's exam on what `build` makes, and notes the verdict.
+    fn examine(
+        &mut self,
+        mutant: &'a Mutant,
+        build: impl FnOnce(&Trial<'_>, &str) -> Result<Build>,
+    ) -> Result<()> {
+        let exam = mutant.exam();
+        let log = format!("{}-{}", mutant.package, mutant.name);
+        let start = Instant::now();
+        let verdict = match &self.baselines[&exam] {
+            Baseline::Faulty(fault) => Verdict::NoBaseline(fault.clone()),
+            Baseline::Passes(took) => {
+                let limit = limit(*took, self.timeout);
+                match self.trial.sit(&exam, build, &log, limit)? {
+                    None => Verdict::NotBuilt(self.trial.log(&log)),
+                    Some((Run::Passed(_), _)) => Verdict::Survived,
+                    Some((Run::Failed(how), _)) => Verdict::Killed(how),
+                    Some((Run::TimedOut, _)) => Verdict::Killed("hangs".to_owned()),
+                }
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "{}/{}: {verdict} ({seconds:.1} s)",
+            mutant.package, mutant.name
+        );
+        self.lines.push(Line {
+            mutant,
+            verdict,
+            seconds,
+        });
+        Ok(())
+    }
 }
 
 impl fmt::Display for Baseline {
@@ -210,40 +352,6 @@ impl fmt::Display for Baseline {
 /// How long an exam may take that took `took` on untouched source.
 fn limit(took: Duration, timeout: Duration) -> Duration {
     (took * LIMIT_FACTOR).max(LIMIT_MIN).min(timeout)
-}
-
-/// Runs an exam on untouched source: it must run some test, and pass.
-fn baseline(trial: &Trial<'_>, exam: &Exam, timeout: Duration) -> Result<Baseline> {
-    let log = format!("untouched-{}", exam.slug());
-    let faulty = |fault: String| Ok(Baseline::Faulty(fault));
-    let binary = match trial.build(exam, &log)? {
-        Build::Done(binary) => binary,
-        Build::Broken => return faulty(format!("does not build, see {}", trial.log(&log))),
-    };
-    let start = Instant::now();
-    match trial.run(exam, &binary, &log, timeout)? {
-        Run::Passed(0) => faulty("runs no test: the filter matches none".to_owned()),
-        Run::Passed(_) => Ok(Baseline::Passes(start.elapsed())),
-        Run::Failed(how) => faulty(format!("{how}, see {}", trial.log(&log))),
-        Run::TimedOut => faulty(format!("does not end in {} s", timeout.as_secs())),
-    }
-}
-
-/// Plants one mutant, runs its exam, and takes the mutant out again.
-fn examine(trial: &Trial<'_>, mutant: &Mutant, limit: Duration) -> Result<Verdict> {
-    let exam = mutant.exam();
-    let log = format!("{}-{}", mutant.package, mutant.name);
-    let planted = trial.tree.plant(mutant)?;
-    let verdict = match trial.build(&exam, &log)? {
-        Build::Broken => Verdict::NotBuilt(trial.log(&log)),
-        Build::Done(binary) => match trial.run(&exam, &binary, &log, limit)? {
-            Run::Passed(_) => Verdict::Survived,
-            Run::Failed(how) => Verdict::Killed(how),
-            Run::TimedOut => Verdict::Killed("hangs".to_owned()),
-        },
-    };
-    planted.take_out()?;
-    Ok(verdict)
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@
 //! there is nothing to build. A file that a mutant changed is written anew when the mutant is taken
 //! out; were its old time put back, cargo would take the mutant's build for the current one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::mutants::list::{Kind, Mutant};
-use crate::workspace::{Files, Workspace};
+use crate::mutants::switch::{self, Number, Place};
+use crate::workspace::{Files, LIBRARIES, Workspace};
 
 /// The copy, up to date with the working tree when it is opened.
 pub(crate) struct Tree {
@@ -30,10 +31,18 @@ pub(crate) fn folder(workspace: &Workspace, kind: Kind) -> PathBuf {
     })
 }
 
-/// A mutant in the tree.
-pub(crate) struct Planted {
-    path: PathBuf,
-    original: String,
+/// Mutants in the tree.
+pub(crate) struct Planted<'a> {
+    /// The changed files, and what they held.
+    originals: Vec<(PathBuf, String)>,
+    /// The mutants that stand behind a number, and where they are; none for one planted alone.
+    placed: Vec<Placed<'a>>,
+}
+
+/// A mutant that stands behind a number.
+struct Placed<'a> {
+    mutant: &'a Mutant,
+    place: Place,
 }
 
 impl Tree {
@@ -56,10 +65,8 @@ impl Tree {
     }
 
     /// Changes the copy as the mutant says.
-    pub(crate) fn plant(&self, mutant: &Mutant) -> Result<Planted> {
-        let path = self.root.join(&mutant.file);
-        let original =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    pub(crate) fn plant<'a>(&self, mutant: &'a Mutant) -> Result<Planted<'a>> {
+        let original = self.read(&mutant.file)?;
         let changed = original.replacen(&mutant.find, &mutant.replace, 1);
         ensure!(
             changed != original,
@@ -67,16 +74,99 @@ impl Tree {
             mutant.name,
             mutant.file
         );
-        fs::write(&path, changed)?;
-        Ok(Planted { path, original })
+        let mut planted = Planted {
+            originals: Vec::new(),
+            placed: Vec::new(),
+        };
+        self.change(&mutant.file, original, &changed, &mut planted)?;
+        Ok(planted)
+    }
+
+    /// Whether the mutant can be planted together with others.
+    pub(crate) fn fits_behind_a_number(&self, mutant: &Mutant) -> Result<bool> {
+        let in_library = LIBRARIES.iter().any(|library| {
+            let rest = mutant.file.strip_prefix(library);
+            rest.is_some_and(|rest| rest.starts_with("/src/"))
+        });
+        Ok(in_library && !mutant.alone && switch::fits(&self.read(&mutant.file)?, mutant))
+    }
+
+    /// Plants all of `mutants`, each behind its number: its place in the slice, from 1.
+    pub(crate) fn plant_together<'a>(&self, mutants: &[&'a Mutant]) -> Result<Planted<'a>> {
+        let mut planted = Planted {
+            originals: Vec::new(),
+            placed: Vec::new(),
+        };
+        let roots = LIBRARIES.map(|library| format!("{library}/src/lib.rs"));
+        let mut by_file: BTreeMap<&str, Vec<(Number, &'a Mutant)>> = BTreeMap::new();
+        for (&mutant, number) in mutants.iter().zip(1..) {
+            let own = by_file.entry(&mutant.file).or_default();
+            own.push((number, mutant));
+        }
+        for root in &roots {
+            by_file.entry(root).or_default();
+        }
+        for (file, own) in by_file {
+            let original = self.read(file)?;
+            let (mut changed, places) = switch::plant(&original, &own);
+            if roots.iter().any(|root| root == file) {
+                changed += &switch::module();
+            }
+            for place in places {
+                let mutant = mutants[usize::from(place.number) - 1];
+                planted.placed.push(Placed { mutant, place });
+            }
+            self.change(file, original, &changed, &mut planted)?;
+        }
+        ensure!(
+            planted.placed.len() == mutants.len(),
+            "{} of {} mutants found their place",
+            planted.placed.len(),
+            mutants.len()
+        );
+        Ok(planted)
+    }
+
+    /// Writes a file anew and remembers what it held.
+    fn change(
+        &self,
+        file: &str,
+        original: String,
+        changed: &str,
+        planted: &mut Planted<'_>,
+    ) -> Result<()> {
+        let path = self.root.join(file);
+        fs::write(&path, changed).with_context(|| format!("cannot write {}", path.display()))?;
+        planted.originals.push((path, original));
+        Ok(())
+    }
+
+    /// What a file of the copy holds.
+    fn read(&self, file: &str) -> Result<String> {
+        let path = self.root.join(file);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 }
 
-impl Planted {
-    /// Puts the original text back. Left undone, the next `Tree::open` does it.
+impl<'a> Planted<'a> {
+    /// The mutants on these lines, each a file and a line from 1.
+    pub(crate) fn at(&self, lines: &[(String, usize)]) -> Vec<&'a Mutant> {
+        let is_there = |placed: &&Placed<'_>| {
+            lines.iter().any(|(file, line)| {
+                *file == placed.mutant.file && placed.place.lines.contains(line)
+            })
+        };
+        let there = self.placed.iter().filter(is_there);
+        there.map(|placed| placed.mutant).collect()
+    }
+
+    /// Puts the original texts back. Left undone, the next `Tree::open` does it.
     pub(crate) fn take_out(self) -> Result<()> {
-        fs::write(&self.path, &self.original)
-            .with_context(|| format!("cannot write {}", self.path.display()))
+        for (path, original) in self.originals {
+            fs::write(&path, original)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 }
 

@@ -5,15 +5,17 @@
 //! a cargo between us and it could not be ended together with it.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cargo::{cargo, with_loom, without_loom_limits};
 use crate::mutants::list::{Exam, Kind};
+use crate::mutants::switch::{self, Number};
 use crate::mutants::tree::{self, Tree};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -28,15 +30,20 @@ pub(crate) struct Trial<'a> {
 }
 
 /// A test binary, and the folder that its tests expect to run in.
+#[derive(Clone)]
 pub(crate) struct Binary {
     path: PathBuf,
     folder: PathBuf,
 }
 
+/// A line of a file in the copy, from 1.
+pub(crate) type At = (String, usize);
+
 /// How a build ended.
-pub(crate) enum Build {
-    Done(Binary),
-    Broken,
+pub(crate) enum Build<T = Binary> {
+    Done(T),
+    /// The compiler refused it, for what stands here.
+    Broken(Vec<At>),
 }
 
 /// How a run of a test binary ended.
@@ -51,6 +58,23 @@ pub(crate) enum Run {
 }
 
 impl Trial<'_> {
+    /// Has `build` make a binary and runs the exam in it: how that went and how long it took, or
+    /// nothing if there is no binary.
+    pub(crate) fn sit(
+        &self,
+        exam: &Exam,
+        build: impl FnOnce(&Self, &str) -> Result<Build>,
+        log: &str,
+        limit: Duration,
+    ) -> Result<Option<(Run, Duration)>> {
+        let Build::Done(binary) = build(self, log)? else {
+            return Ok(None);
+        };
+        let start = Instant::now();
+        let run = self.run(exam, &binary, log, limit)?;
+        Ok(Some((run, start.elapsed())))
+    }
+
     /// Builds the exam's test target from the copy as it stands.
     pub(crate) fn build(&self, exam: &Exam, log: &str) -> Result<Build> {
         let mut command = cargo(self.workspace);
@@ -70,23 +94,40 @@ impl Trial<'_> {
             .stderr(self.create_log(&format!("{log}-build"))?)
             .output()
             .context("cannot start cargo")?;
-        if !output.status.success() {
-            return Ok(Build::Broken);
-        }
         let messages = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            return Ok(Build::Broken(errors(&messages)));
+        }
         let binary = binary(&messages, &exam.test)
             .with_context(|| format!("cargo names no test binary for {exam}"))?;
         Ok(Build::Done(binary))
     }
 
+    /// The binary in which the mutant of this number is on.
+    ///
+    /// It is a file of its own, as the next one is before the system has let go of the last.
+    pub(crate) fn switched(&self, exam: &Exam, binary: &Binary, number: Number) -> Result<Binary> {
+        let mut bytes = fs::read(&binary.path)?;
+        let switches = switch::switches(&bytes);
+        ensure!(
+            !switches.is_empty(),
+            "{} has no switch",
+            binary.path.display()
+        );
+        for at in switches {
+            bytes[at..at + 2].copy_from_slice(&number.to_le_bytes());
+        }
+        let path = tree::folder(self.workspace, exam.kind).join("switched");
+        // It may be open still in a process that the last one left behind.
+        let _ = fs::remove_file(&path);
+        fs::copy(&binary.path, &path)?;
+        fs::write(&path, bytes)?;
+        let folder = binary.folder.clone();
+        Ok(Binary { path, folder })
+    }
+
     /// Runs the exam's tests in a built binary, for `limit` at the most.
-    pub(crate) fn run(
-        &self,
-        exam: &Exam,
-        binary: &Binary,
-        log: &str,
-        limit: Duration,
-    ) -> Result<Run> {
+    fn run(&self, exam: &Exam, binary: &Binary, log: &str, limit: Duration) -> Result<Run> {
         let name = format!("{log}-run");
         let output = self.create_log(&name)?;
         let mut command = Command::new(&binary.path);
@@ -166,10 +207,36 @@ fn binary(messages: &str, test: &str) -> Option<Binary> {
     Some(Binary { path, folder })
 }
 
+/// Where the errors in cargo's build messages are.
+fn errors(messages: &str) -> Vec<At> {
+    let mut at = Vec::new();
+    for line in messages.lines() {
+        let Ok(message) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        let message = &message["message"];
+        if message["level"] != "error" {
+            continue;
+        }
+        for span in message["spans"].as_array().into_iter().flatten() {
+            let file = span["file_name"].as_str();
+            let line = span["line_start"]
+                .as_u64()
+                .and_then(|line| line.try_into().ok());
+            if span["is_primary"] == true
+                && let (Some(file), Some(line)) = (file, line)
+            {
+                at.push((file.to_owned(), line));
+            }
+        }
+    }
+    at
+}
+
 /// Runs `command` to its end, or ends it at the time limit and returns nothing.
 fn wait(command: &mut Command, timeout: Duration) -> Result<Option<ExitStatus>> {
     let start = Instant::now();
-    let mut child = command.spawn().context("cannot start the test binary")?;
+    let mut child = spawn(command)?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
@@ -181,6 +248,19 @@ fn wait(command: &mut Command, timeout: Duration) -> Result<Option<ExitStatus>> 
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// Starts the test binary, again if another thread's child still holds the file that we wrote.
+fn spawn(command: &mut Command) -> Result<Child> {
+    for _ in 0..100 {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(POLL);
+            }
+            started => return started.context("cannot start the test binary"),
+        }
+    }
+    bail!("the test binary stays open for writing")
 }
 
 /// What an ended run shows. The exit status decides; the output counts the tests.
@@ -233,6 +313,21 @@ mod tests {
             judge(good, "test result: ok. 0 passed; 0 failed"),
             Run::Passed(0)
         ));
+    }
+
+    #[test]
+    fn errors_are_where_the_compiler_says() {
+        let message = |level: &str, primary: bool| {
+            format!(
+                r#"{{"reason":"compiler-message","message":{{"level":"{level}","spans":[{{"file_name":"a/b.rs","line_start":7,"is_primary":{primary}}}]}}}}"#
+            )
+        };
+        let messages = [
+            message("warning", true),
+            message("error", false),
+            message("error", true),
+        ];
+        assert_eq!(errors(&messages.join("\n")), [("a/b.rs".to_owned(), 7)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The three come back as texts of the same shape as the file: what belongs to another is blank,
 //! line breaks stay. So a rule that looks for a word in code cannot stumble over a comment or a
-//! string, and a place in one text is the same place in all.
+//! string, and a byte's place in one text is its place in all.
 //!
 //! This is a lexer for text that rustc accepts: of a file that it would refuse, it makes
 //! something, and no promise.
@@ -47,7 +47,6 @@ impl Layers {
 
     /// Appends `piece` to its layer and blanks to the others.
     fn push(&mut self, layer: Layer, piece: &str) {
-        let blank = |c: char| if c == '\n' { '\n' } else { ' ' };
         for (own, text) in [
             (Layer::Code, &mut self.code),
             (Layer::Comment, &mut self.comments),
@@ -56,7 +55,7 @@ impl Layers {
             if own == layer {
                 text.push_str(piece);
             } else {
-                text.extend(piece.chars().map(blank));
+                text.extend(piece.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }));
             }
         }
     }

@@ -12,11 +12,11 @@ mod heads;
 mod layout;
 mod leftovers;
 mod lengths;
-mod lexer;
+pub(crate) mod lexer;
 mod manifests;
 mod modules;
 mod orderings;
-mod tokens;
+pub(crate) mod tokens;
 mod tree;
 
 use anyhow::{Result, bail};

@@ -26,6 +26,10 @@ pub(crate) struct Function {
     pub(crate) name: String,
     /// From the line of `fn` to the line of its closing brace, which is included.
     pub(crate) lines: Range<usize>,
+    /// Its tokens from `fn` to in front of its body.
+    pub(crate) head: Range<usize>,
+    /// The bytes of its body, with the braces.
+    pub(crate) body: Range<usize>,
 }
 
 impl Token<'_> {
@@ -96,11 +100,12 @@ pub(crate) fn functions(tokens: &[Token<'_>]) -> Vec<Function> {
                 "(" | "[" => at = closing(tokens, at),
                 ";" => break,
                 "{" => {
-                    let end = tokens[closing(tokens, at)].line;
-                    let name = pair[1].text.to_owned();
+                    let end = tokens[closing(tokens, at)];
                     functions.push(Function {
-                        name,
-                        lines: pair[0].line..end + 1,
+                        name: pair[1].text.to_owned(),
+                        lines: pair[0].line..end.line + 1,
+                        head: index..at,
+                        body: tokens[at].at..end.at + end.text.len(),
                     });
                     break;
                 }
@@ -273,6 +278,9 @@ mod tests {
             .map(|f| (f.name.as_str(), f.lines.clone()))
             .collect();
         assert_eq!(plain, [("a", 1..5), ("c", 7..8)]);
+        assert!(code[found[0].body.clone()].starts_with("{\n  if x {"));
+        assert_eq!(&code[found[1].body.clone()], "{}");
+        assert_eq!(found[1].head.len(), 4);
     }
 
     #[test]
