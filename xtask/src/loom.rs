@@ -64,6 +64,15 @@ fn targets(workspace: &Workspace, package: &str) -> Vec<&'static [&'static str]>
     targets
 }
 
+/// A crate's places of models as exams name them: a test target, and a part of the tests' names.
+pub(crate) fn exams(workspace: &Workspace, package: &str) -> Vec<(&'static str, &'static str)> {
+    let named = |target: &&[&'static str]| match **target {
+        ["--test", test, ..] => (test, ""),
+        _ => ("lib", "models"),
+    };
+    targets(workspace, package).iter().map(named).collect()
+}
+
 /// Runs the models of one crate; none at all is a failure too.
 fn models(workspace: &Workspace, package: &str, total: &mut Tally) -> Result<()> {
     let mut tally = Tally::default();

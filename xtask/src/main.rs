@@ -14,6 +14,7 @@ mod ci;
 mod fuzz;
 mod loom;
 mod mutants;
+mod orderings;
 mod sanitize;
 mod size_classes;
 mod stress;
@@ -56,6 +57,8 @@ enum Task {
     Loom { crates: Vec<String> },
     /// Plant each listed fault and demand that its test fails
     Mutants(mutants::Options),
+    /// Weaken each memory ordering in turn and list those that no model notices
+    Orderings(orderings::Options),
     /// Stress the allocator by millions of operations and the collector for minutes
     Stress(stress::Options),
     /// Mutate programs for the allocator's oracles, guided by coverage
@@ -98,6 +101,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Tidy => tidy::run(&workspace)?,
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
+        Task::Orderings(options) => orderings::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Task::Sanitize(options) => sanitize::run(&workspace, &options)?,

@@ -369,13 +369,13 @@ fn a_pass_and_death() {
     model("a_pass_and_death", || {
         let lot = Lot::new();
         assert_eq!(lot.take(0), [0, 1, 2, 3]);
-        lot.free(0);
+        (0..2).for_each(|slot| lot.free(slot));
         lot.leave(0, SLOTS);
         let lot = Arc::new(lot);
         let other = thread::spawn({
             let lot = lot.clone();
             move || {
-                (1..SLOTS).for_each(|slot| lot.free(slot));
+                (2..SLOTS).for_each(|slot| lot.free(slot));
             }
         });
         let mut into = [u32::MAX; 1];

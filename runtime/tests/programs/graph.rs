@@ -357,7 +357,29 @@ impl Model {
                 let cell = node.cell.get();
                 assert_eq!(cell.is_some(), twin.cell.is_some());
                 stack.extend(twin.cell.zip(cell.map(Ref::Node)));
+                self.check_weak(cx, node, twin);
             }
+        }
+    }
+
+    /// A weak reference upgrades to its target, or that is dead.
+    fn check_weak<'gc, C>(&self, cx: &Cx<'gc, C>, node: Gc<'gc, Node<'gc>>, twin: &Twin)
+    where
+        C: Collector,
+    {
+        let weak = *node.weak.lock(cx);
+        assert_eq!(weak.is_some(), twin.weak.is_some());
+        let (Some(weak), Some(target)) = (weak, twin.weak) else {
+            return;
+        };
+        // `settle` forgets what a collection has freed.
+        let dead = !self.automatic && !self.twins.contains_key(&target);
+        match weak.upgrade(cx) {
+            Some(found) => {
+                assert!(!dead, "{target} was freed");
+                self.check(target, Ref::Node(found));
+            }
+            None => assert!(dead || self.automatic, "{target} was not freed yet"),
         }
     }
 

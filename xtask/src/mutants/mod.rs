@@ -27,8 +27,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::Workspace;
-use list::{Exam, Kind, Mutant};
-use report::{Line, Verdict};
+use list::Exam;
+pub(crate) use list::{Kind, Mutant};
+pub(crate) use report::{Line, Verdict};
 use tree::Tree;
 use trial::{Binary, Build, Run, Trial};
 
@@ -121,7 +122,7 @@ fn choose(all: Vec<Mutant>, options: &Options) -> Result<Vec<Mutant>> {
 
 /// Examines the mutants of both kinds side by side, each in a folder of its own: a test that waits
 /// leaves its processor to the other kind.
-fn try_all<'a>(
+pub(crate) fn try_all<'a>(
     workspace: &Workspace,
     mutants: &'a [Mutant],
     timeout: Duration,

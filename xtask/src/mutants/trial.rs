@@ -23,6 +23,20 @@ use crate::workspace::Workspace;
 /// How often a running test is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
+/// How the harness ends the line of a test that has failed.
+const FAILED: &str = " ... FAILED\n";
+
+/// How the wait for a test binary ended.
+#[derive(Debug)]
+enum End {
+    /// By itself.
+    Exit(ExitStatus),
+    /// We ended it: it has shown enough.
+    Enough,
+    /// We ended it: its time was up.
+    Late,
+}
+
 /// Where and how exams are run.
 pub(crate) struct Trial<'a> {
     pub(crate) workspace: &'a Workspace,
@@ -143,10 +157,14 @@ impl Trial<'_> {
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
             .stdout(output);
-        match wait(&mut command, limit)? {
-            None => Ok(Run::TimedOut),
-            Some(status) => {
-                let output = fs::read(self.log_path(&name))?;
+        let path = self.log_path(&name);
+        // The harness says at once that a test has failed, and goes on to the next.
+        let has_failed = || fs::read_to_string(&path).is_ok_and(|text| text.contains(FAILED));
+        match wait(&mut command, limit, has_failed)? {
+            End::Late => Ok(Run::TimedOut),
+            End::Enough => Ok(Run::Failed("fails".to_owned())),
+            End::Exit(status) => {
+                let output = fs::read(&path)?;
                 Ok(judge(status, &String::from_utf8_lossy(&output)))
             }
         }
@@ -233,20 +251,25 @@ fn errors(messages: &str) -> Vec<At> {
     at
 }
 
-/// Runs `command` to its end, or ends it at the time limit and returns nothing.
-fn wait(command: &mut Command, timeout: Duration) -> Result<Option<ExitStatus>> {
+/// Runs `command` to its end, or ends it at the time limit or once there is `enough`.
+fn wait(command: &mut Command, timeout: Duration, enough: impl Fn() -> bool) -> Result<End> {
     let start = Instant::now();
     let mut child = spawn(command)?;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(End::Exit(status));
         }
-        if start.elapsed() >= timeout {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(POLL);
+        let end = match (start.elapsed() >= timeout, enough()) {
+            (_, true) => End::Enough,
+            (true, false) => End::Late,
+            (false, false) => {
+                std::thread::sleep(POLL);
+                continue;
+            }
+        };
+        child.kill()?;
+        child.wait()?;
+        return Ok(end);
     }
 }
 
@@ -291,26 +314,27 @@ mod tests {
 
     #[test]
     fn a_hang_is_ended_at_the_limit() {
-        let limit = Duration::from_millis(50);
-        assert!(wait(&mut sh("exec sleep 60"), limit).unwrap().is_none());
-        assert!(
-            wait(&mut sh("exit 0"), Duration::from_secs(30))
-                .unwrap()
-                .unwrap()
-                .success()
-        );
+        let run = |script: &str, milliseconds: u64, enough: bool| {
+            wait(&mut sh(script), Duration::from_millis(milliseconds), || {
+                enough
+            })
+            .unwrap()
+        };
+        assert!(matches!(run("exec sleep 60", 50, false), End::Late));
+        assert!(matches!(run("exec sleep 60", 30_000, true), End::Enough));
+        assert!(matches!(run("exit 0", 30_000, false), End::Exit(status) if status.success()));
     }
 
     #[test]
     fn failing_is_told_from_dying_and_passing() {
         let failed = "test result: FAILED. 0 passed; 1 failed; 0 ignored";
-        let limit = Duration::from_secs(30);
-        let bad = wait(&mut sh("exit 101"), limit).unwrap().unwrap();
-        let good = wait(&mut sh("exit 0"), limit).unwrap().unwrap();
-        assert!(matches!(judge(bad, failed), Run::Failed(how) if how == "fails"));
-        assert!(matches!(judge(bad, "running 1 test"), Run::Failed(how) if how.contains("dies")));
+        let exit = |code: u8| sh(&format!("exit {code}")).status().unwrap();
+        assert!(matches!(judge(exit(101), failed), Run::Failed(how) if how == "fails"));
+        assert!(
+            matches!(judge(exit(101), "running 1 test"), Run::Failed(how) if how.contains("dies"))
+        );
         assert!(matches!(
-            judge(good, "test result: ok. 0 passed; 0 failed"),
+            judge(exit(0), "test result: ok. 0 passed; 0 failed"),
             Run::Passed(0)
         ));
     }

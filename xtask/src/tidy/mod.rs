@@ -17,7 +17,7 @@ mod manifests;
 mod modules;
 mod orderings;
 pub(crate) mod tokens;
-mod tree;
+pub(crate) mod tree;
 
 use anyhow::{Result, bail};
 
