@@ -1,6 +1,6 @@
 //! What one can see of a heap: counters, and a snapshot of them.
 
-use crate::scavenge::ScavengeStats;
+use crate::scavenge::{Latencies, ScavengeStats};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use std::time::Duration;
 
@@ -87,8 +87,11 @@ pub struct Stats {
     /// All pauses together.
     pub pause_total: Duration,
     /// The longest time that the collector took from a mutator at once: waiting to enter,
-    /// acknowledging a handshake, or collecting at a closure's edge.
+    /// acknowledging a handshake, collecting at a closure's edge, or allocating off the fast path
+    /// while a cycle is due, marks, or is being swept.
     pub wait_max: Duration,
+    /// Each such time.
+    pub waits: Latencies,
     /// The mutator that holds a cycle up just now, if one does for more than 10 ms.
     pub late: Option<Late>,
     /// The mutator that held a cycle up for longest, and more than 10 ms.
@@ -146,9 +149,20 @@ pub(crate) struct Counters {
     pause_max_ns: AtomicU64,
     pause_total_ns: AtomicU64,
     wait_max_ns: AtomicU64,
+    waits: Waits,
     last: Mutex<CycleStats>,
     /// Now, and the worst.
     late: Mutex<[Option<Late>; 2]>,
+}
+
+/// Durations that many threads count, by bucket.
+#[derive(Debug)]
+struct Waits([AtomicU64; Latencies::BUCKETS]);
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -161,6 +175,8 @@ impl Counters {
         // Relaxed: a maximum, nothing hangs on its order.
         self.wait_max_ns
             .fetch_max(nanoseconds(wait), Ordering::Relaxed);
+        // Relaxed: a count.
+        self.waits.0[Latencies::bucket(wait)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A handshake waits for a mutator.
@@ -215,6 +231,7 @@ impl Counters {
             pause_max: Duration::from_nanos(load(&self.pause_max_ns)),
             pause_total: Duration::from_nanos(load(&self.pause_total_ns)),
             wait_max: Duration::from_nanos(load(&self.wait_max_ns)),
+            waits: Latencies::from(std::array::from_fn(|bucket| load(&self.waits.0[bucket]))),
             drop_panics: self.drop_panics.get(),
             trace_panics: self.trace_panics.get(),
             ..Stats::default()

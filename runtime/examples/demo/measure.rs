@@ -230,7 +230,9 @@ pub(crate) struct Outcome {
     pub(crate) watched_alive: u64,
     /// Whether the collector promises that none of them is.
     pub(crate) reclaims: bool,
-    /// The longest wait of any mutator for the collector, and the longest stop of the world.
+    /// What the collector took from mutators, each time and at the most; the longest stop of the
+    /// world.
+    pub(crate) waits: runtime::scavenge::Latencies,
     pub(crate) longest_wait: Duration,
     pub(crate) longest_pause: Duration,
     /// What `release_os_memory` gave back at the very end, after the background scavenger.

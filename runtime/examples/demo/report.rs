@@ -138,6 +138,7 @@ fn run_rows(outcome: &Outcome) -> Vec<Row> {
         serial_max,
         ..
     } = outcome.written;
+    let taken = |quantile| duration(outcome.waits.quantile(quantile));
     let (wait, pause) = (
         duration(outcome.longest_wait),
         duration(outcome.longest_pause),
@@ -159,8 +160,14 @@ fn run_rows(outcome: &Outcome) -> Vec<Row> {
             format!("{}, {} cycles", outcome.collector, count(last.cycles)),
         ),
         (
-            "longest wait of a mutator for it",
-            format!("{wait}, longest pause {pause}"),
+            "taken from a mutator at once",
+            format!(
+                "{} times: p99 {}, p99.9 {}, p99.99 {}, longest {wait}; longest pause {pause}",
+                count(outcome.waits.total()),
+                taken(0.99),
+                taken(0.999),
+                taken(0.9999)
+            ),
         ),
         (
             "allocated",
@@ -336,6 +343,10 @@ pub(crate) fn json(outcome: &Outcome) -> Value {
             "watched": outcome.watched,
             "watched_alive": outcome.watched_alive,
         },
+        "waits": outcome.waits.total(),
+        "waits_p99_seconds": outcome.waits.quantile(0.99).as_secs_f64(),
+        "waits_p99.9_seconds": outcome.waits.quantile(0.999).as_secs_f64(),
+        "waits_p99.99_seconds": outcome.waits.quantile(0.9999).as_secs_f64(),
         "longest_wait_seconds": outcome.longest_wait.as_secs_f64(),
         "longest_pause_seconds": outcome.longest_pause.as_secs_f64(),
         "released_at_end_bytes": outcome.released_at_end_bytes,

@@ -124,6 +124,7 @@ pub(crate) fn run<C: Collector>(
         watched,
         watched_alive,
         reclaims: options.reclaims,
+        waits: stats.waits,
         longest_wait: stats.wait_max,
         longest_pause: stats.pause_max,
         released_at_end_bytes,

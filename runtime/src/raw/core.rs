@@ -345,9 +345,7 @@ impl Core {
         }
         let begun = Instant::now();
         self.assist.help(objects.min(ASSIST_OBJECTS_MAX));
-        let took = begun.elapsed();
-        self.account.note_assist(took);
-        self.counters.note_wait(took);
+        self.account.note_assist(begun.elapsed());
     }
 
     /// A mutator takes `taken_bytes` while a cycle is due or runs: now and then it lets others run.
@@ -362,6 +360,11 @@ impl Core {
             local.taken_bytes = 0;
             yield_now();
         }
+    }
+
+    /// Whether allocating off the fast path may do a collector's work.
+    pub(crate) fn is_at_work(&self, phase: Phase) -> bool {
+        phase.logs() || self.world.is_wanted() || !self.sweeper.is_done()
     }
 
     /// Clears what refers weakly to the dead, before some of them are brought back.

@@ -121,9 +121,11 @@ impl<'m, C: Collector> Inside<'m, C> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let core = &*self.shared.core;
+        let begun = core.is_at_work(self.phase()).then(Instant::now);
         let taken_bytes = class.map_or(bytes, |_| SPAN_BYTES);
         if C::BARRIER != Barrier::None {
-            self.poll();
+            let ack = |local: &mut Local, from, to| core.acknowledge(local, from, to);
+            core.world.poll(self.state, &ack);
             if self.state.phase() == Phase::Marking {
                 core.assist(taken_bytes);
             }
@@ -143,6 +145,9 @@ impl<'m, C: Collector> Inside<'m, C> {
         };
         if C::BARRIER != Barrier::None && core.world.is_wanted() {
             self.shared.want_cycle();
+        }
+        if let Some(begun) = begun {
+            core.counters.note_wait(begun.elapsed());
         }
         allocated
     }
