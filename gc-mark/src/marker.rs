@@ -244,8 +244,9 @@ where
         self.run_within(index, None);
     }
 
-    /// As [`run`](Self::run), but stops after about `objects_max` objects, or when there is nothing
-    /// to do just now: it never waits. Returns whether the round was over then.
+    /// As [`run`](Self::run), but stops after `objects_max` objects (and as many that hang on them
+    /// in lists, and one part of a large one), or when there is nothing to do just now: it never
+    /// waits. Returns whether the round was over then.
     ///
     /// What this worker leaves queued can be stolen by the others, or be taken up by calling this
     /// again, and stays for the next round if nobody does.

@@ -17,7 +17,7 @@ use crate::trace::{Kind, Object, Visitor};
 use crate::worker::Local;
 
 /// Objects followed before the worker looks up: other workers may be hungry, a budget spent.
-const FOLLOW_MAX: u32 = 1024;
+const FOLLOW_MAX: usize = 1024;
 
 /// Whether one worker marks, or many: a type, so that each gets loops of its own.
 pub trait Sharing: sealed::Sealed + Sized {
@@ -99,17 +99,22 @@ impl Sharing for Shared {
 pub struct Tracer<'t, M, S> {
     model: &'t M,
     local: &'t mut Local,
-    /// Objects that may still be followed before the worker looks up.
-    follows_left: u32,
+    /// Objects that may be followed before the worker looks up,
+    follows_max: usize,
+    /// and how many of them are left.
+    follows_left: usize,
     sharing: PhantomData<S>,
 }
 
 impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
-    pub(crate) fn new(model: &'t M, local: &'t mut Local) -> Self {
+    /// A tracer that follows at most `follows_max` objects, and never very many.
+    pub(crate) fn new(model: &'t M, local: &'t mut Local, follows_max: usize) -> Self {
+        let follows_max = follows_max.min(FOLLOW_MAX);
         Tracer {
             model,
             local,
-            follows_left: FOLLOW_MAX,
+            follows_max,
+            follows_left: follows_max,
             sharing: PhantomData,
         }
     }
@@ -146,7 +151,7 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
     /// Does one item of work and takes its room back.
     pub(crate) fn run(mut self, work: Work) {
         self.run_item(work);
-        self.local.counts.objects += (FOLLOW_MAX - self.follows_left) as usize;
+        self.local.counts.objects += self.follows_max - self.follows_left;
     }
 
     fn run_item(&mut self, work: Work) {

@@ -100,24 +100,35 @@ impl Local {
 
     /// Leaves half of a packet in the deque, if it is worth it.
     fn halve(&mut self, work: Work) -> Work {
-        let Work::Packet { kind, len, space } = work else {
-            return work;
-        };
-        let keep = len / 2;
-        if keep < SHARE_MIN {
-            return Work::Packet { kind, len, space };
+        match work {
+            Work::Packet { len, .. } if len / 2 >= SHARE_MIN => self.cut(work, len / 2),
+            work => work,
         }
-        let mut other = self.open.space();
-        other[..len - keep].copy_from_slice(&space[keep..len]);
-        self.deque.push(Work::Packet {
-            kind,
-            len: len - keep,
-            space: other,
-        });
-        Work::Packet {
-            kind,
-            len: keep,
-            space,
+    }
+
+    /// Leaves what is more than `keep` objects of an item in the deque, but for parts.
+    fn cut(&mut self, work: Work, keep: usize) -> Work {
+        match work {
+            Work::Packet { kind, len, space } if len > keep => {
+                let mut other = self.open.space();
+                other[..len - keep].copy_from_slice(&space[keep..len]);
+                self.deque.push(Work::Packet {
+                    kind,
+                    len: len - keep,
+                    space: other,
+                });
+                Work::Packet {
+                    kind,
+                    len: keep,
+                    space,
+                }
+            }
+            Work::Mixed(mut objects) if objects.len() > keep => {
+                let rest = objects.split_off(keep);
+                self.deque.push(Work::Mixed(rest));
+                Work::Mixed(objects)
+            }
+            work => work,
         }
     }
 }
@@ -233,7 +244,7 @@ impl Common {
         S: Sharing,
     {
         while let Some(job) = self.job(&(0..task.jobs)) {
-            let mut tracer = Tracer::<M, S>::new(task.model, local);
+            let mut tracer = Tracer::<M, S>::new(task.model, local, usize::MAX);
             if !self.guard(|| task.roots.scan(job, &mut tracer)) {
                 return false;
             }
@@ -270,7 +281,9 @@ pub(crate) fn run_alone<M, R>(
         let Some(work) = local.next(false).or_else(|| common.steal(local)) else {
             return;
         };
-        if !common.guard(|| Tracer::<M, Alone>::new(task.model, local).run(work)) {
+        let left = goal - local.counts.objects;
+        let work = local.cut(work, left);
+        if !common.guard(|| Tracer::<M, Alone>::new(task.model, local, left).run(work)) {
             return;
         }
     }
@@ -315,7 +328,9 @@ where
             }
         };
         let before = local.counts.objects;
-        if !common.guard(|| Tracer::<M, Shared>::new(task.model, local).run(work)) {
+        let left = goal.map_or(usize::MAX, |goal| goal - before);
+        let work = local.cut(work, left);
+        if !common.guard(|| Tracer::<M, Shared>::new(task.model, local, left).run(work)) {
             return true;
         }
         let done = local.counts.objects - before;
@@ -363,6 +378,29 @@ mod tests {
             together.sort();
             assert_eq!(together, (0..objects).map(Object).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_cut_packet_leaves_the_rest() {
+        let mut local = local_with(&[(7, 100)]);
+        let work = local.next(false).expect("a packet is open");
+        let work = local.cut(work, 30);
+        assert!(matches!(work, Work::Packet { len: 30, .. }));
+        let rest = queued(&mut local);
+        assert_eq!((rest.len(), rest[0].1.len()), (1, 70));
+        local.queue(work);
+        let first = queued(&mut local).remove(0).1;
+        let together: Vec<_> = first.iter().chain(&rest[0].1).copied().collect();
+        assert_eq!(together, (0..100).map(Object).collect::<Vec<_>>());
+        let kind = Kind {
+            id: 7,
+            noscan: false,
+        };
+        let mixed = Work::Mixed(vec![(Object(1), kind), (Object(2), kind)]);
+        let first = local.cut(mixed, 1);
+        assert!(matches!(first, Work::Mixed(objects) if objects[0].0 == Object(1)));
+        let rest = local.deque.pop();
+        assert!(matches!(rest, Some(Work::Mixed(objects)) if objects[0].0 == Object(2)));
     }
 
     #[test]

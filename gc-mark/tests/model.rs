@@ -124,6 +124,27 @@ fn wide_objects_in_parts() {
     }
 }
 
+/// Whatever the packets and the lists: who may not do much at once asks for little at once.
+///
+/// Kills: `budget-forgotten-alone`, `budget-forgotten-among-others`.
+#[test]
+fn a_budget_is_kept() {
+    for heap in [random_graph(5_000, 5, 3, 11), lists(3, 2_000)] {
+        let (mut marker, roots) = (Marker::new(1), HeapRoots(&heap));
+        let outcome = marker.mark_some(&heap, &roots, 200).unwrap();
+        assert!((1..=400).contains(&outcome.objects), "{outcome:?}");
+        for step in [1, 10, 50] {
+            let outcome = marker.mark_some(&heap, &(), step).unwrap();
+            // As many again may be followed from what is scanned.
+            assert!((1..=2 * step).contains(&outcome.objects), "{outcome:?}");
+            let round = marker.round(&heap, &());
+            assert!(!round.run_some(0, step));
+            let outcome = round.finish().unwrap();
+            assert!((1..=2 * step).contains(&outcome.objects), "{outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn a_worker_that_starts_after_the_end_returns() {
     let heap = random_graph(2_000, 5, 3, 11);

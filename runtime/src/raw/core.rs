@@ -36,8 +36,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Objects that a mutator marks at once, at the most: some 10 µs.
-const ASSIST_OBJECTS_MAX: usize = 256;
+/// How long a mutator marks at once, at the most, but for one part.
+const ASSIST_MAX: Duration = Duration::from_micros(30);
+/// Objects that it marks between two looks at the clock: 2 to 15 µs, by the edges that they have.
+const ASSIST_PART: usize = 32;
 /// What a mutator allocates before it lets others run, while a cycle is due or runs.
 const TURN_BYTES: usize = 1 << 20;
 
@@ -339,12 +341,18 @@ impl Core {
             let before = self.counters.objects_marked.load(Ordering::Relaxed);
             self.assist.help(0).map(|now| before + now)
         };
-        let objects = self.account.owed_objects(taken_bytes, done, mutators);
+        let mut objects = self.account.owed_objects(taken_bytes, done, mutators);
         if objects == 0 {
             return;
         }
         let begun = Instant::now();
-        self.assist.help(objects.min(ASSIST_OBJECTS_MAX));
+        while objects > 0 && begun.elapsed() < ASSIST_MAX {
+            let part = objects.min(ASSIST_PART);
+            if self.assist.help(part).is_none() {
+                break;
+            }
+            objects -= part;
+        }
         self.account.note_assist(begun.elapsed());
     }
 
