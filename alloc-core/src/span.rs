@@ -57,6 +57,30 @@ pub(crate) struct Line {
     previous: AtomicU32,
 }
 
+impl Line {
+    #[inline]
+    pub(crate) fn class(&self) -> Option<SizeClass> {
+        // Relaxed: fixed since birth, which the head bit or the generation word published.
+        SizeClass::from_index(self.class.load(Ordering::Relaxed) as usize)
+    }
+    #[inline]
+    pub(crate) fn pages(&self) -> u32 {
+        // Relaxed: fixed since birth, as in `class`.
+        self.pages.load(Ordering::Relaxed)
+    }
+    #[inline]
+    pub(crate) fn live(&self) -> u32 {
+        // Relaxed: published by the generation word or the owner word.
+        self.live.load(Ordering::Relaxed)
+    }
+    #[inline]
+    pub(crate) fn set_live(&self, live: u32) {
+        // Relaxed: published by the generation word or the owner word, whichever the caller
+        // writes next.
+        self.live.store(live, Ordering::Relaxed);
+    }
+}
+
 // SAFETY: made of atomics; zero is a null pointer and zeros.
 unsafe impl Zeroed for Line {}
 
@@ -101,6 +125,13 @@ impl Spans {
 
     fn line(&self, span: u32) -> &Line {
         self.lines.get(span as usize)
+    }
+
+    /// The lines of the 64 pages from `first`, or as many as there are.
+    #[inline]
+    pub(crate) fn batch(&self, first: u32) -> &[Line] {
+        let first = first as usize;
+        self.lines.slice(first, (self.lines.len() - first).min(64))
     }
 
     /// Fills in the line of a span on pages that the caller alone holds, owned by the caller, and
