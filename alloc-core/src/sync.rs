@@ -184,6 +184,7 @@ impl<T: Zeroed> Table<T> {
         return self.entries.len();
     }
 }
+
 /// Apart from its callers, which would spill what they index by for the message.
 #[cold]
 #[inline(never)]
