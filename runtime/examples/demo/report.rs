@@ -126,6 +126,20 @@ fn archive_rows(about: &About) -> Vec<Row> {
     rows
 }
 
+/// What the collector took from mutators.
+fn taken(outcome: &Outcome) -> String {
+    let waits = |quantile| duration(outcome.waits.quantile(quantile));
+    format!(
+        "{} times: p99 {}, p99.9 {}, p99.99 {}, longest {}; longest pause {}",
+        count(outcome.waits.total()),
+        waits(0.99),
+        waits(0.999),
+        waits(0.9999),
+        duration(outcome.longest_wait),
+        duration(outcome.longest_pause)
+    )
+}
+
 fn run_rows(outcome: &Outcome) -> Vec<Row> {
     let last = outcome.last();
     let seconds = outcome.served.as_secs_f64().max(1e-9);
@@ -138,11 +152,6 @@ fn run_rows(outcome: &Outcome) -> Vec<Row> {
         serial_max,
         ..
     } = outcome.written;
-    let taken = |quantile| duration(outcome.waits.quantile(quantile));
-    let (wait, pause) = (
-        duration(outcome.longest_wait),
-        duration(outcome.longest_pause),
-    );
     let mut rows = vec![(
         "served",
         format!(
@@ -159,16 +168,7 @@ fn run_rows(outcome: &Outcome) -> Vec<Row> {
             "collector",
             format!("{}, {} cycles", outcome.collector, count(last.cycles)),
         ),
-        (
-            "taken from a mutator at once",
-            format!(
-                "{} times: p99 {}, p99.9 {}, p99.99 {}, longest {wait}; longest pause {pause}",
-                count(outcome.waits.total()),
-                taken(0.99),
-                taken(0.999),
-                taken(0.9999)
-            ),
-        ),
+        ("taken from a mutator at once", taken(outcome)),
         (
             "allocated",
             format!(
