@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 /// The table's head. Times are nanoseconds of the calling thread's processor time.
 const HEAD: &str = "\
 | what | ns | least to largest | beside | its ns | ours / its | collecting, ns | by the wall | \
-collecting / quiet |
-|---|--:|--:|---|--:|--:|--:|--:|--:|
+collecting / quiet | neighbor, ns | collecting / neighbor |
+|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|
 ";
 
 /// One round's figures, in nanoseconds an operation.
@@ -22,6 +22,9 @@ pub struct Round {
     pub collecting: f64,
     /// The same by the wall.
     pub collecting_wall: f64,
+    /// While another thread reads memory of its own all the time, and none collects: what two
+    /// processors that share a core, or a cache, take from each other in any case.
+    pub neighbor: f64,
 }
 
 /// One operation's rounds.
@@ -70,6 +73,8 @@ impl Row {
             self.cell(|one| Some(one.collecting)),
             self.cell(|one| Some(one.collecting_wall)),
             self.cell(|one| Some(one.collecting / one.quiet)),
+            self.cell(|one| Some(one.neighbor)),
+            self.cell(|one| Some(one.collecting / one.neighbor)),
         ] {
             // Writing to a string cannot fail.
             let _ = write!(line, " {cell} |");
@@ -97,12 +102,13 @@ mod tests {
                 rival: Some(rival),
                 collecting: quiet * 3.0,
                 collecting_wall: 40.0,
+                neighbor: quiet * 1.5,
             });
         }
         // Ratios 2, 4 and 9.
         assert_eq!(
             row.line(),
-            "| x | 8.00 | 2.00 to 9.00 | y | 1.00 | 4.00 | 24.00 | 40.00 | 3.00 |"
+            "| x | 8.00 | 2.00 to 9.00 | y | 1.00 | 4.00 | 24.00 | 40.00 | 3.00 | 12.00 | 2.00 |"
         );
         assert_eq!(table(&[row]).lines().count(), 3);
     }
@@ -115,10 +121,11 @@ mod tests {
             rival: None,
             collecting: 2.0,
             collecting_wall: 3.0,
+            neighbor: 1.0,
         });
         assert_eq!(
             row.line(),
-            "| x | 1.00 | 1.00 to 1.00 | – | – | – | 2.00 | 3.00 | 2.00 |"
+            "| x | 1.00 | 1.00 to 1.00 | – | – | – | 2.00 | 3.00 | 2.00 | 1.00 | 2.00 |"
         );
     }
 }

@@ -1,9 +1,11 @@
 //! What single operations of the safe API cost, beside what a program would use without a heap,
 //! and while another thread collects all the time.
 //!
-//! A round measures the operation, its rival, and the operation during collections, one after the
-//! other, by the processor time of the calling thread alone: a marker on another processor costs
-//! it nothing but what it waits and writes for it, and of waiting only the wall tells. The heap
+//! A round measures the operation, its rival, and the operation beside a thread that only reads and
+//! during collections, one after the other, by the processor time of the calling thread alone: a
+//! marker on another processor costs it nothing but what it waits and writes for it, and what two
+//! processors of one core take from each other, which the reading thread shows; of waiting only the
+//! wall tells. The heap
 //! holds a million nodes throughout, so that a collection is all but marking, and begins none by
 //! itself.
 //!
@@ -63,6 +65,32 @@ fn measure(mut batch: impl FnMut(), mut on: impl FnMut(usize) -> bool) -> Each {
     }
 }
 
+/// While another thread reads lines by chance, of 64 MiB of its own.
+fn beside_neighbor(measure: impl FnOnce() -> Each) -> Each {
+    let (over, ready) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let lines = vec![1_u64; 8 << 20];
+            let (mut at, mut sum) = (1_usize, 0_u64);
+            // Relaxed, here and below: wishes.
+            ready.store(true, Ordering::Relaxed);
+            while !over.load(Ordering::Relaxed) {
+                for _ in 0..1024 {
+                    at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    sum = sum.wrapping_add(lines[at >> 41]);
+                }
+            }
+            std::hint::black_box(sum);
+        });
+        while !ready.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let each = measure();
+        over.store(true, Ordering::Relaxed);
+        each
+    })
+}
+
 /// While another thread collects, one cycle after the other.
 fn collecting<C: Collector>(fixture: &mut Fixture<C>, op: &Op<C>) -> Result<Each, Failure> {
     let heap: Runtime<C> = fixture.mutator.heap();
@@ -114,8 +142,12 @@ fn round<C: Collector>(
     let rival = op
         .rival
         .map(|rival| measure(|| rival(rivals), |batches| batches < BATCHES).cpu);
+    fixture.mutator.collect()?;
+    let neighbor =
+        beside_neighbor(|| measure(|| (op.run)(fixture), |batches| batches < BATCHES)).cpu;
     let collecting = collecting(fixture, op)?;
     Ok(Round {
+        neighbor,
         quiet: quiet.cpu,
         rival,
         collecting: collecting.cpu,
