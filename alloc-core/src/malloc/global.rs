@@ -4,7 +4,7 @@ use crate::malloc::boot;
 use crate::malloc::byte_heap::{ByteHeap, Mode};
 use crate::malloc::classes::class_of;
 use crate::malloc::magazines::Magazines;
-use crate::malloc::thread::{fast, heap, slow};
+use crate::malloc::thread::{counted, fast, heap, slow};
 use crate::malloc::trim::TEND_BYTES;
 use crate::os::Mmap;
 use crate::page_error::Exhausted;
@@ -49,7 +49,14 @@ fn with<R>(
     })
 }
 
+#[cold]
+#[inline(never)]
 fn alloc_slow(mode: Mode, layout: Layout) -> *mut u8 {
+    let slot = class_of(layout.size(), layout.align())
+        .and_then(|class| counted(|magazines| magazines.pop(class)));
+    if let Some(slot) = slot {
+        return slot.as_ptr();
+    }
     with(mode, |heap, magazines| {
         or_null(heap.alloc(magazines, layout))
     })
@@ -68,7 +75,14 @@ fn alloc_zeroed(mode: Mode, layout: Layout) -> *mut u8 {
 /// # Safety
 ///
 /// As for [`GlobalAlloc::dealloc`].
+#[cold]
+#[inline(never)]
 unsafe fn free_slow(mode: Mode, object: NonNull<u8>, layout: Layout) {
+    let done = class_of(layout.size(), layout.align())
+        .and_then(|class| counted(|magazines| magazines.push(class, object).then_some(())));
+    if done.is_some() {
+        return;
+    }
     with(mode, |heap, magazines| {
         // SAFETY: this function's own preconditions.
         unsafe { heap.free(magazines, object, layout) }

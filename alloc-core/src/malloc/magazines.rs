@@ -26,8 +26,10 @@ const MAGAZINE_BYTES: usize = 64 << 10;
 /// Bytes of slots that a thread takes or gives back before it says so.
 const NOTE_BYTES: usize = 256 << 10;
 
-/// Calls between two looks at what to release, while there is much.
+/// Calls between two looks while there is something to release.
 const TICKS: u32 = 64;
+/// Calls between two looks while there may soon be something.
+const TICKS_AT_REST: u32 = 256;
 
 /// How many slots each class's magazine has room for.
 static ROOM: [u32; SizeClass::COUNT] = {
@@ -87,7 +89,7 @@ pub struct Magazines {
     stash: Stash,
     /// Bytes of slots that were taken from spans, less those given back, and not counted yet.
     net_bytes: isize,
-    /// Calls since the last look at what to release, while looks should be frequent.
+    /// Calls until the next look at what to release, while looks should be frequent.
     ticks: u32,
     /// The base address of the heap that they belong to; 0 before their first use.
     home: usize,
@@ -153,12 +155,23 @@ impl Magazines {
         self.home = base;
     }
 
-    /// One call of many: each sixty-fourth looks what to release, while there is much.
+    /// Counts a call that could look what to release; true if it is due.
+    #[inline]
+    pub(crate) fn count_down(&mut self) -> bool {
+        if self.ticks == 0 {
+            return true;
+        }
+        self.ticks -= 1;
+        false
+    }
+
+    /// One call of many: while there is much to release, one in so many looks.
     #[inline]
     pub(crate) fn tick<S: PageSource>(&mut self, heap: &ByteHeap<S>) {
-        if heap.is_restless() {
-            self.ticks = (self.ticks + 1) % TICKS;
-            if self.ticks == 0 && heap.look(STEP_BYTES).begins {
+        if heap.is_restless() && self.count_down() {
+            let step = heap.look(STEP_BYTES);
+            self.ticks = if step.has_more { TICKS } else { TICKS_AT_REST };
+            if step.begins {
                 self.flush(heap);
             }
         }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | fresh | null | has not used the heap yet |
 //! | idle | its magazines | allocates from them; null if the heap is hardened |
+//! | restless | null | as idle, by `counted`: one call in so many takes the slow path, and looks |
 //! | busy | null | is in the slow path: what it asks for now, the allocator needs: from `boot` |
 //! | gone | null | has given its magazines back, and uses the shared ones, under a lock |
 //!
@@ -48,6 +49,7 @@ static TOLD: OnceLock<()> = OnceLock::new();
 enum Phase {
     Fresh,
     Idle,
+    Restless,
     Busy,
     Gone,
 }
@@ -75,6 +77,24 @@ pub(crate) fn fast<R>(act: impl FnOnce(&mut Magazines) -> Option<R>) -> Option<R
         // SAFETY: null, or this thread's magazines, which live until it is gone; `fast` is null
         // while the slow path uses them, and `act` is a function of this crate that calls nobody.
         unsafe { thread.fast.get().as_mut() }.and_then(act)
+    })
+}
+
+/// As [`fast`], while the heap looks often what to release: not for a call at which that is due.
+#[inline]
+pub(crate) fn counted<R>(act: impl FnOnce(&mut Magazines) -> Option<R>) -> Option<R> {
+    THREAD.with(|thread| {
+        if thread.phase.get() != Phase::Restless {
+            return None;
+        }
+        // SAFETY: null, or this thread's magazines, which live until it is gone; it is not busy
+        // with them, and `act` is a function of this crate that calls nobody.
+        let magazines = unsafe { thread.magazines.get().as_mut() }?;
+        if magazines.count_down() {
+            None
+        } else {
+            act(magazines)
+        }
     })
 }
 
@@ -129,7 +149,7 @@ pub(crate) fn slow<R>(
         match unsafe { thread.magazines.get().as_mut() } {
             Some(magazines) => {
                 let result = act(Some((&global.heap, magazines)));
-                busy.fast = global.fast_of(thread);
+                (busy.next, busy.fast) = global.ways_of(thread);
                 result
             }
             None => act(Some((&global.heap, &mut lock(&global.shared)))),
@@ -163,13 +183,13 @@ impl Global {
         })
     }
 
-    /// The thread's magazines, if the fast path may use them: not if the heap looks for mistakes,
-    /// nor while it looks often what to release, which the fast path does not do.
-    fn fast_of(&self, thread: &Thread) -> *mut Magazines {
-        if self.heap.mode() == Mode::Plain && !self.heap.is_restless() {
-            thread.magazines.get()
-        } else {
-            null_mut()
+    /// How a thread with magazines goes on: by the fast path, but not if the heap looks for
+    /// mistakes, nor while it looks often what to release.
+    fn ways_of(&self, thread: &Thread) -> (Phase, *mut Magazines) {
+        match (self.heap.mode(), self.heap.is_restless()) {
+            (Mode::Plain, false) => (Phase::Idle, thread.magazines.get()),
+            (Mode::Plain, true) => (Phase::Restless, null_mut()),
+            (Mode::Hardened, _) => (Phase::Idle, null_mut()),
         }
     }
 
