@@ -42,6 +42,18 @@ fn starts_of_runs(mut word: u64, count: u32) -> u64 {
     word
 }
 
+/// The length of the longest run of set bits in a word of which not all are set.
+fn longest_run(mut word: u64) -> u32 {
+    let mut longest = 0;
+    while word != 0 {
+        word >>= word.trailing_zeros();
+        let length = word.trailing_ones();
+        longest = length.max(longest);
+        word >>= length;
+    }
+    longest
+}
+
 impl ChunkBits {
     /// All bits set.
     pub(crate) const ALL: ChunkBits = ChunkBits([u64::MAX; WORDS]);
@@ -197,13 +209,9 @@ impl ChunkBits {
             run += clear.trailing_ones();
             start.get_or_insert(run);
             max = run.max(max);
-            // Only a word with a longer run than any so far is looked at bit by bit.
-            if max < WORD_BITS {
-                let mut starts = starts_of_runs(clear, max + 1);
-                while starts != 0 {
-                    max += 1;
-                    starts &= starts >> 1;
-                }
+            // Only a word with a longer run than any so far is looked at run by run.
+            if max < WORD_BITS && starts_of_runs(clear, max + 1) != 0 {
+                max = longest_run(clear).max(max);
             }
             run = clear.leading_ones();
         }
