@@ -31,15 +31,17 @@ use std::sync::OnceLock;
 const RESERVE_BYTES: usize = 256 << 30;
 const RESERVE_BYTES_MIN: usize = 64 << 20;
 
-/// The heap of the process, and the magazines of those who have none of their own.
+/// The heap of the process.
 struct Global {
     heap: ByteHeap<Mmap>,
-    shared: Mutex<Magazines>,
     /// Tells of a thread's end; `None` if the system had no key left.
     key: Option<libc::pthread_key_t>,
 }
 
 static GLOBAL: OnceLock<Option<Global>> = OnceLock::new();
+/// The magazines of those who have none of their own. Here, because a value on its way into
+/// `GLOBAL` would touch all of their memory.
+static SHARED: Mutex<Magazines> = Mutex::new(Magazines::new());
 static FORK: Kept = Kept::new();
 /// The system was told whom to call at a fork. After the heap is there: the calls before and after
 /// a fork have to agree about it.
@@ -98,6 +100,12 @@ pub(crate) fn counted<R>(act: impl FnOnce(&mut Magazines) -> Option<R>) -> Optio
     })
 }
 
+/// Whether the thread has magazines that it may use, by [`fast`] or by [`counted`].
+#[inline]
+pub(crate) fn is_ready() -> bool {
+    THREAD.with(|thread| !thread.fast.get().is_null() || thread.phase.get() == Phase::Restless)
+}
+
 /// Marks the thread as busy, and puts back what is true when it is not any more.
 struct Busy<'a> {
     thread: &'a Thread,
@@ -152,7 +160,7 @@ pub(crate) fn slow<R>(
                 (busy.next, busy.fast) = global.ways_of(thread);
                 result
             }
-            None => act(Some((&global.heap, &mut lock(&global.shared)))),
+            None => act(Some((&global.heap, &mut lock(&SHARED)))),
         }
     })
 }
@@ -178,7 +186,6 @@ impl Global {
         let has_key = unsafe { libc::pthread_key_create(&mut key, Some(leave)) } == 0;
         Some(Global {
             heap,
-            shared: Mutex::new(Magazines::new()),
             key: has_key.then_some(key),
         })
     }
@@ -208,11 +215,11 @@ impl Global {
             // Not now: from the shared magazines, and the next time again.
             return;
         };
-        let magazines = memory.cast::<Magazines>();
+        let mut magazines = memory.cast::<Magazines>();
         if !is_zero {
-            // SAFETY: as long and aligned as magazines are, and nobody else's. New magazines are
-            // made of zeros alone.
-            unsafe { magazines.write_bytes(0, 1) };
+            // SAFETY: as long and aligned as magazines are, and nobody else's. They are made of
+            // numbers and raw pointers, for which any bits will do.
+            unsafe { magazines.as_mut() }.renew();
         }
         // SAFETY: a key that was created, and never deleted.
         if unsafe { libc::pthread_setspecific(key, memory.as_ptr().cast()) } != 0 {
@@ -252,7 +259,7 @@ extern "C" fn leave(_: *mut c_void) {
 
 extern "C" fn before_fork() {
     if let Some(Some(global)) = GLOBAL.get() {
-        FORK.before(&global.heap, &global.shared);
+        FORK.before(&global.heap, &SHARED);
     }
 }
 
