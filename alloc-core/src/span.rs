@@ -10,7 +10,7 @@
 //!
 //! | word | values | written by |
 //! |---|---|---|
-//! | `generation` | 0 no span · g−2 unswept · g−1 being swept · g swept | birth, the claimant |
+//! | `generation` | 0 no span · g−2 unswept · g−1 claimed · g swept | birth, the claimant |
 //! | `owner` | 0 nobody · 1 a thread cache allocates from it | [`Spans::own`], [`Spans::disown`] |
 //! | `central` | which central lists it | birth and death, under that central's lock |
 //! | `position` | its place in that list | under that central's lock |
@@ -18,12 +18,14 @@
 //! | `hold`, `next`, `previous` | see `malloc/hold.rs`; unused in a heap that is swept | as there |
 //! | the others | fixed | birth |
 //!
-//! g is the heap's sweep generation, which the heap's owner keeps.
+//! g is the heap's sweep generation, which the heap's owner keeps. How a sweep is claimed is the
+//! owner's affair as well: by moving the word to g−1, or beside it, as gc-sweep does, to which a
+//! claimed span stays at g−2.
 //!
 //! Invariant: a span's allocation bits are written only by its owner (`owner` = 1) or by the
-//! claimant of its sweep (`generation` = g−1); the two never meet, because an allocator owns a
-//! span only after it has seen it swept, and a swept span is claimed again only in the next cycle,
-//! which begins after every owner has given up its spans.
+//! claimant of its sweep; the two never meet, because an allocator owns a span only after it has
+//! seen it swept, and a swept span is claimed again only in the next cycle, which begins after
+//! every owner has given up its spans.
 //!
 //! Proof sketch for `own`: of all threads that were handed the same span by mistake (it died and
 //! was born again between two looks at it), compare-exchange lets one in; the winner then looks at
@@ -55,6 +57,37 @@ pub(crate) struct Line {
     hold: HoldWord,
     next: AtomicU32,
     previous: AtomicU32,
+}
+
+impl Line {
+    /// The size class; `None` for a large object.
+    #[inline]
+    pub(crate) fn class(&self) -> Option<SizeClass> {
+        // Relaxed: fixed since birth, which the head bit or the generation word published.
+        SizeClass::from_index(self.class.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Pages of the span.
+    #[inline]
+    pub(crate) fn pages(&self) -> u32 {
+        // Relaxed: fixed since birth, as in `class`.
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Slots in use when last counted: exact for a span that is swept and not owned.
+    #[inline]
+    pub(crate) fn live(&self) -> u32 {
+        // Relaxed: published by the generation word or the owner word.
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Records a count; the caller owns the span or its sweep.
+    #[inline]
+    pub(crate) fn set_live(&self, live: u32) {
+        // Relaxed: published by the generation word or the owner word, whichever the caller
+        // writes next.
+        self.live.store(live, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: made of atomics; zero is a null pointer and zeros.
@@ -101,6 +134,14 @@ impl Spans {
 
     fn line(&self, span: u32) -> &Line {
         self.lines.get(span as usize)
+    }
+
+    /// The lines of the 64 pages from `first`, or of as many as there are: for a loop that should
+    /// not look up where they are.
+    #[inline]
+    pub(crate) fn batch(&self, first: u32) -> &[Line] {
+        let first = first as usize;
+        self.lines.slice(first, (self.lines.len() - first).min(64))
     }
 
     /// Fills in the line of a span on pages that the caller alone holds, owned by the caller, and
@@ -204,15 +245,13 @@ impl Spans {
     /// The size class; `None` for a large object.
     #[inline]
     pub(crate) fn class(&self, span: u32) -> Option<SizeClass> {
-        // Relaxed: fixed since birth, which the head bit or the generation word published.
-        SizeClass::from_index(self.line(span).class.load(Ordering::Relaxed) as usize)
+        self.line(span).class()
     }
 
     /// Pages of the span.
     #[inline]
     pub(crate) fn pages(&self, span: u32) -> u32 {
-        // Relaxed: fixed since birth, as in `class`.
-        self.line(span).pages.load(Ordering::Relaxed)
+        self.line(span).pages()
     }
 
     /// A large object's span has `pages` pages now, because it gave some up or got more.
@@ -271,16 +310,13 @@ impl Spans {
     /// Slots in use when last counted: exact for a span that is swept and not owned.
     #[inline]
     pub(crate) fn live(&self, span: u32) -> u32 {
-        // Relaxed: published by the generation word or the owner word.
-        self.line(span).live.load(Ordering::Relaxed)
+        self.line(span).live()
     }
 
     /// Records a count; the caller owns the span or its sweep.
     #[inline]
     pub(crate) fn set_live(&self, span: u32, live: u32) {
-        // Relaxed: published by the generation word or the owner word, whichever the caller
-        // writes next.
-        self.line(span).live.store(live, Ordering::Relaxed);
+        self.line(span).set_live(live);
     }
 
     /// The first span at or after page `from` and before `end`.

@@ -122,11 +122,9 @@ impl<T: Zeroed> Table<T> {
     /// If there is none.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> &T {
-        assert!(
-            index < self.len(),
-            "metadata index {index} beyond {}",
-            self.len()
-        );
+        if index >= self.len() {
+            beyond(index, 1, self.len());
+        }
         // SAFETY: the index was checked.
         unsafe { self.get_unchecked(index) }
     }
@@ -162,11 +160,9 @@ impl<T: Zeroed> Table<T> {
     /// If there are not as many.
     #[inline]
     pub(crate) fn slice(&self, first: usize, len: usize) -> &[T] {
-        assert!(
-            first <= self.len() && len <= self.len() - first,
-            "{len} words of metadata from {first}, beyond {}",
-            self.len()
-        );
+        if first > self.len() || len > self.len() - first {
+            beyond(first, len, self.len());
+        }
         #[cfg(heapwright_loom)]
         return &self.entries[first..first + len];
         #[cfg(not(heapwright_loom))]
@@ -188,6 +184,14 @@ impl<T: Zeroed> Table<T> {
         return self.entries.len();
     }
 }
+
+/// Apart from its callers, which would spill what they index by for the message.
+#[cold]
+#[inline(never)]
+fn beyond(first: usize, len: usize, end: usize) -> ! {
+    panic!("{len} entries of metadata from {first}, beyond {end}");
+}
+
 /// Waits for a notification, whether or not the mutex is poisoned. May wake without one.
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar

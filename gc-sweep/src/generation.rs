@@ -1,28 +1,37 @@
-//! Who may sweep a span: the claim protocol on its generation word.
+//! Who may sweep a span: a bit that is claimed, and the span's generation word.
 //!
 //! The heap has a generation `g` that goes up by two a cycle, so that one addition makes every
-//! span unswept at once and no list of them has to be built. Relative to `g` a word says:
+//! span unswept at once and no list of them has to be built. Each index has a claim bit
+//! (`claims.rs`), cleared by `Sweeper::open`. Relative to `g` they say:
 //!
-//! | word    | meaning                 | who changes it, to what                          |
-//! |---------|-------------------------|--------------------------------------------------|
-//! | 0       | no span begins here     | whoever makes a span: `g`, when all else is done |
-//! | `g - 2` | unswept                 | a claimant, by compare-exchange: `g - 1`         |
-//! | `g - 1` | claimed: being swept    | its claimant: `g`, or 0 if it frees the span     |
-//! | `g`     | swept                   | time: at the next cycle's start it is `g - 2`    |
+//! | word    | bit | meaning              | who changes it, to what                         |
+//! |---------|-----|----------------------|-------------------------------------------------|
+//! | 0       | any | no span begins here  | whoever makes a span: word `g`, last of all     |
+//! | `g - 2` | 0   | unswept              | a claimant, by `fetch_or`: bit 1                |
+//! | `g - 2` | 1   | claimed: being swept | its claimant: word `g`, or 0 if it frees it     |
+//! | `g`     | any | swept, or born since | time: when the next cycle opens, `g - 2`, bit 0 |
 //!
-//! *At most once a cycle.* A word becomes `g - 1` only by compare-exchange from `g - 2`, and
-//! nothing writes `g - 2` during a cycle; so one exchange a span succeeds.
+//! A claimant asks for the bits of a batch at once and reads the words of those it won. Where it
+//! finds no `g - 2` there was nothing to sweep in this cycle, and the bit means nothing.
+//!
+//! *At most once a cycle.* Bits are set by visitors, and cleared when there are none (`state.rs`):
+//! so within a cycle one `fetch_or` wins each bit, and only its winner sweeps.
+//!
+//! *No newborn is swept.* Nothing writes `g - 2` in a cycle, and a word that is `g - 2` is changed
+//! by its claimant alone. What was written before the cycle opened the claimant sees, since it
+//! entered behind `State::open`. So it reads `g - 2` if, and only if, the span is unswept.
 //!
 //! *Never used half swept.* The claimant stores `g` after its last write to the span (Release); a
 //! reader that finds `g` (Acquire) sees all of them.
 //!
-//! Values wrap after two thousand million cycles, around 0, which stays "no span". No word that
-//! old can be left, because every cycle sweeps every span; a word that is none of the four is
-//! therefore a broken promise, and is reported as one.
+//! Odd words are not used here. Values wrap after two thousand million cycles, around 0, which
+//! stays "no span". No word that old can be left, because every cycle sweeps every span; a word
+//! that is none of the three is therefore a broken promise, and is reported as one.
 
 use std::mem;
 
 use crate::SweepSpace;
+use crate::claims::ClaimBits;
 use crate::sync::{AtomicU32, Ordering, load_visible};
 
 /// The heap's generation: even, never 0.
@@ -34,9 +43,8 @@ pub(crate) struct Generation(u32);
 pub(crate) enum Standing {
     NoSpan,
     Unswept,
-    Claimed,
     Swept,
-    /// None of the four: of another cycle.
+    /// None of the three: of another cycle.
     Foreign,
 }
 
@@ -79,18 +87,12 @@ impl Generation {
         }
     }
 
-    /// The word of a claimed span.
-    fn claimed(self) -> u32 {
-        self.unswept() + 1
-    }
-
     /// What `word` says in this generation.
     pub(crate) fn standing(self, word: u32) -> Standing {
         match word {
-            0 => Standing::NoSpan,
-            _ if word == self.word() => Standing::Swept,
             _ if word == self.unswept() => Standing::Unswept,
-            _ if word == self.claimed() => Standing::Claimed,
+            _ if word == self.word() => Standing::Swept,
+            0 => Standing::NoSpan,
             _ => Standing::Foreign,
         }
     }
@@ -108,22 +110,46 @@ pub struct Claims<'s, S: SweepSpace + ?Sized> {
 }
 
 impl<'s, S: SweepSpace + ?Sized> Claims<'s, S> {
-    /// None yet, of the 64 indexes from `first`.
-    pub(crate) fn new(space: &'s S, generation: Generation, first: u32) -> Self {
+    /// Claims the unswept ones among those of the 64 indexes from `first` that are set in
+    /// `wanted`. The caller is a visitor of this generation.
+    pub(crate) fn of(
+        space: &'s S,
+        generation: Generation,
+        bits: &ClaimBits,
+        first: u32,
+        wanted: u64,
+    ) -> Self {
+        let won = bits.claim(first, wanted);
+        let (mut rest, mut spans) = (won, won);
+        while let Some(span) = take_first(&mut rest, first) {
+            match generation.standing(space.generation(span)) {
+                Standing::Unswept => {}
+                Standing::NoSpan | Standing::Swept => spans ^= 1 << (span - first),
+                Standing::Foreign => misborn(span, generation),
+            }
+        }
         Claims {
             space,
             generation,
             first,
-            spans: 0,
+            spans,
         }
     }
 
-    /// Claims an unswept span; false if another claimed it first.
-    pub(crate) fn add(&mut self, span: u32) -> bool {
-        let (unswept, claimed) = (self.generation.unswept(), self.generation.claimed());
-        let won = self.space.exchange_generation(span, unswept, claimed);
-        self.spans |= u64::from(won) << (span - self.first);
-        won
+    /// Takes those that are set in `spans` out, as claims of their own.
+    pub fn split(&mut self, spans: u64) -> Claims<'s, S> {
+        let apart = self.spans & spans;
+        self.spans ^= apart;
+        Claims {
+            spans: apart,
+            ..*self
+        }
+    }
+
+    /// Publishes all that are left: see [`Claim::publish`].
+    #[inline]
+    pub fn publish(&mut self) {
+        self.for_each(drop);
     }
 
     /// How many are left.
@@ -159,7 +185,7 @@ impl<'s, S: SweepSpace + ?Sized> Iterator for Claims<'s, S> {
 
 impl<S: SweepSpace + ?Sized> Drop for Claims<'_, S> {
     fn drop(&mut self) {
-        self.for_each(drop);
+        self.publish();
     }
 }
 
@@ -170,6 +196,16 @@ pub(crate) fn take_first(bits: &mut u64, from: u32) -> Option<u32> {
     let first = from + bits.trailing_zeros();
     *bits = rest;
     Some(first)
+}
+
+/// A span's word is of no generation that it can have.
+#[cold]
+pub(crate) fn misborn(span: u32, generation: Generation) -> ! {
+    panic!(
+        "span {span} missed a sweep before generation {}: it was born with an old generation or \
+         beyond the end that `Sweeper::begin` was told, or its claim was forgotten",
+        generation.word()
+    )
 }
 
 /// The sole right to sweep one span, for as long as it lives.
@@ -214,7 +250,7 @@ impl<S: SweepSpace + ?Sized> Drop for Claim<'_, S> {
     }
 }
 
-/// A generation word in ordinary memory, with the three operations of [`SweepSpace`] in their
+/// A generation word in ordinary memory, with the two operations of [`SweepSpace`] in their
 /// orders: for heaps that do not map their metadata themselves, and for models.
 #[derive(Debug)]
 pub struct GenerationWord(AtomicU32);
@@ -232,23 +268,9 @@ impl GenerationWord {
         load_visible(&self.0)
     }
 
-    /// See [`SweepSpace::exchange_generation`].
-    pub fn exchange(&self, current: u32, new: u32) -> bool {
-        // AcqRel: the Acquire pairs with the Release in `publish`; the span may have been freed
-        // and born again since the claimant's load, which then acquired the former life alone.
-        // The Release pairs with the Acquire in `load`; who sees a claim of a newer generation
-        // sees that generation begun. (No model can miss that half: under loom the sweeper's
-        // state is read by a read-modify-write, which is never stale.) Relaxed on failure: the
-        // caller learns only that it has no right to the span.
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        self.0
-            .compare_exchange(current, new, success, failure)
-            .is_ok()
-    }
-
     /// See [`SweepSpace::publish_generation`].
     pub fn publish(&self, generation: u32) {
-        // Release: pairs with the Acquire in `load` and in `exchange`.
+        // Release: pairs with the Acquire in `load`.
         self.0.store(generation, Ordering::Release);
     }
 }
@@ -258,11 +280,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_words_are_apart_in_every_generation_and_wrap_around_zero() {
+    fn the_three_words_are_apart_in_every_generation_and_wrap_around_zero() {
         let mut generation = Generation(u32::MAX - 5);
         for _ in 0..6 {
             assert_eq!(generation.standing(generation.unswept()), Standing::Unswept);
-            assert_eq!(generation.standing(generation.claimed()), Standing::Claimed);
+            let odd = generation.word() - 1;
+            assert_eq!(generation.standing(odd), Standing::Foreign);
             assert_eq!(generation.standing(generation.word()), Standing::Swept);
             assert_eq!(generation.standing(0), Standing::NoSpan);
             assert_eq!(

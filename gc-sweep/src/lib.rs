@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 mod background;
+mod claims;
 mod credit;
 mod generation;
 mod space;

@@ -19,12 +19,11 @@ use crate::{Claims, Glue};
 /// and that whoever learns that a span is swept sees all that its sweeping wrote. For that the
 /// implementer promises:
 ///
-/// - The three methods on the generation word act on one atomic 32-bit word a span, in the orders
+/// - The two methods on the generation word act on one atomic 32-bit word a span, in the orders
 ///   each names. ([`GenerationWord`](crate::GenerationWord) has them ready.)
 /// - A word is 0 where no span begins. A span is born by publishing
 ///   [`Sweeper::generation`](crate::Sweeper::generation) after all its metadata is written; from
-///   then on the word changes through the sweeper's claims alone, or to 0 by a successful
-///   `exchange_generation` of an owner who frees a swept span outside sweeping.
+///   then on the word changes through the sweeper's claims alone.
 /// - No span is born with an older generation once [`Sweeper::begin`](crate::Sweeper::begin) has
 ///   returned a newer one, or [`Sweeper::open`](crate::Sweeper::open) has returned.
 /// - `spans` leaves out no span that was born before the present cycle began.
@@ -33,11 +32,6 @@ use crate::{Claims, Glue};
 pub unsafe trait SweepSpace: Sync {
     /// The span's generation word, by an Acquire load; 0 if no span begins at this index.
     fn generation(&self, span: u32) -> u32;
-
-    /// Changes the word from `current` to `new`, by an AcqRel compare-exchange; whether it did.
-    ///
-    /// It must not fail spuriously.
-    fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool;
 
     /// Sets the word, by a Release store.
     fn publish_generation(&self, span: u32, generation: u32);
@@ -55,7 +49,8 @@ pub unsafe trait SweepSpace: Sync {
     /// There is one claim, or, of spans without drop glue, up to 64, so that what is looked up once
     /// serves all of them. Each is taken from the iterator and ends in one of three ways:
     ///
-    /// - [`Claim::publish`](crate::Claim::publish): the span is swept and stays. Publish *before*
+    /// - [`Claim::publish`](crate::Claim::publish), or [`Claims::publish`] for all that are left:
+    ///   the span is swept and stays. Publish *before*
     ///   the span is put where an allocator can find it, or the allocator finds a span that is
     ///   still being swept.
     /// - [`Claim::retire`](crate::Claim::retire): the span is empty and its memory goes back.

@@ -1,7 +1,7 @@
 //! The one place that names threads and atomics: std's, or loom's under
 //! `--cfg heapwright_loom` with the `loom` feature.
 //!
-//! `Arc` is std's on both sides: no protocol of this crate rests on it.
+//! `Arc` and `OnceLock` are std's on both sides: no protocol of this crate rests on them.
 
 #[cfg(all(heapwright_loom, not(feature = "loom")))]
 compile_error!("`--cfg heapwright_loom` needs this crate's feature `loom` as well");
@@ -21,7 +21,7 @@ mod chosen {
 }
 
 pub(crate) use chosen::*;
-pub(crate) use std::sync::{Arc, PoisonError};
+pub(crate) use std::sync::{Arc, OnceLock, PoisonError};
 
 /// Locks, whether or not a thread panicked with the lock held: every value this crate locks is
 /// whole between any two of its statements.

@@ -111,9 +111,6 @@ unsafe impl SweepSpace for Heap {
     fn generation(&self, span: u32) -> u32 {
         self.span(span).word.load()
     }
-    fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool {
-        self.span(span).word.exchange(current, new)
-    }
     fn publish_generation(&self, span: u32, generation: u32) {
         self.span(span).word.publish(generation);
     }
@@ -372,6 +369,14 @@ fn a_span_beyond_the_end_is_reported_in_the_next_cycle() {
     heap.sweeper.finish(&heap);
     heap.sweeper.begin(heap.end());
     heap.sweeper.finish(&heap);
+}
+
+#[test]
+#[should_panic(expected = "span 3 missed a sweep before generation 4")]
+fn a_span_beyond_the_end_is_not_swept_alone() {
+    let heap = Heap::new(2);
+    heap.sweeper.begin(1);
+    heap.sweeper.sweep_span(&heap, STRIDE);
 }
 
 #[test]

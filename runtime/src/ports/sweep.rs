@@ -90,6 +90,24 @@ impl SweepPort<'_> {
     }
 }
 
+impl SweepPort<'_> {
+    /// Frees those of the claimed spans that are empty, unless whoever sweeps wants to keep them;
+    /// the bits of those freed.
+    fn bury(&self, claims: &mut Claims<'_, Self>, empty: u64) -> u64 {
+        let Some(burials) = self.burials.as_ref().filter(|_| empty != 0) else {
+            return 0;
+        };
+        let mut burials = lock(burials);
+        for claim in claims.split(empty) {
+            let span = claim.span();
+            claim.retire();
+            // SAFETY: claimed, empty, and retired by the line above.
+            unsafe { burials.add(span) };
+        }
+        empty
+    }
+}
+
 // SAFETY:
 // * The words are `alloc_core`'s, with the orders that its `span.rs` documents: as demanded.
 // * Spans are born with the sweeper's generation (`RefillPort`), which moves while nobody
@@ -98,10 +116,6 @@ impl SweepPort<'_> {
 unsafe impl SweepSpace for SweepPort<'_> {
     fn generation(&self, span: u32) -> u32 {
         self.core.heap.generation(span)
-    }
-
-    fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool {
-        self.core.heap.exchange_generation(span, current, new)
     }
 
     fn publish_generation(&self, span: u32, generation: u32) {
@@ -132,21 +146,11 @@ unsafe impl SweepSpace for SweepPort<'_> {
         self.freed_bytes.store(freed_bytes, Ordering::Relaxed);
         tally.freed_objects += u64::from(swept.freed_objects);
         tally.freed_bytes += swept.freed_bytes;
-        for claim in claims {
-            let span = claim.span();
-            let bit = 1 << (span - first);
-            let burials = self.burials.as_ref().filter(|_| swept.empty & bit != 0);
-            if let Some(burials) = burials {
-                claim.retire();
-                // SAFETY: claimed, empty, and retired by the line above.
-                unsafe { lock(burials).add(span) };
-                tally.spans_freed += 1;
-            } else {
-                claim.publish();
-                if with_glue & bit != 0 && swept.freed_objects > 0 {
-                    heap.offer(span);
-                }
-            }
+        let freed = self.bury(claims, swept.empty);
+        tally.spans_freed += freed.count_ones() as usize;
+        claims.publish();
+        if swept.freed_objects > 0 {
+            ones(with_glue & !freed).for_each(|place| heap.offer(first + place));
         }
     }
 
