@@ -37,6 +37,9 @@ pub(crate) struct Chunk {
     pub(crate) released: ChunkBits,
 }
 
+/// A part of a run in one chunk: the chunk's index, the first page in it, and how many there are.
+pub(crate) type Piece = (usize, u32, u32);
+
 /// Blocks of a huge page in a chunk.
 const CHUNK_BLOCKS: usize = (CHUNK_PAGES / HUGE_PAGES) as usize;
 
@@ -71,8 +74,8 @@ pub struct PageAlloc {
     pub(crate) huge_from: u32,
 }
 
-/// The chunks a run touches: index, first page in it, and number of pages in it.
-pub(crate) fn pieces(run: PageRun) -> impl Iterator<Item = (usize, u32, u32)> {
+/// The parts of a run in the chunks that it touches.
+pub(crate) fn pieces(run: PageRun) -> impl Iterator<Item = Piece> {
     let chunks = run.start / CHUNK_PAGES..run.end().div_ceil(CHUNK_PAGES);
     chunks.map(move |chunk| {
         let base = chunk * CHUNK_PAGES;
@@ -320,25 +323,19 @@ impl PageAlloc {
             .sum()
     }
 
+    /// Marks a free run.
     pub(crate) fn mark_in_use(&mut self, run: PageRun) {
-        for (chunk, start, count) in pieces(run) {
-            self.chunks[chunk].in_use.set(start, count);
-        }
-        self.update_summaries(run);
+        let chunks = &mut self.chunks;
+        self.tree.update(pieces(run), |(chunk, start, count), old| {
+            chunks[chunk].in_use.set_summed(start, count, old)
+        });
     }
 
+    /// Marks a run of which no page is free.
     pub(crate) fn mark_free(&mut self, run: PageRun) {
-        for (chunk, start, count) in pieces(run) {
-            self.chunks[chunk].in_use.clear(start, count);
-        }
-        self.update_summaries(run);
-    }
-
-    fn update_summaries(&mut self, run: PageRun) {
-        let (first, last) = (run.start / CHUNK_PAGES, (run.end() - 1) / CHUNK_PAGES);
-        let chunks = &self.chunks;
-        self.tree.update(first as usize..=last as usize, |chunk| {
-            chunks[chunk].in_use.summary_of_clear()
+        let chunks = &mut self.chunks;
+        self.tree.update(pieces(run), |(chunk, start, count), old| {
+            chunks[chunk].in_use.clear_summed(start, count, old)
         });
     }
 

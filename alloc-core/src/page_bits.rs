@@ -42,6 +42,18 @@ fn starts_of_runs(mut word: u64, count: u32) -> u64 {
     word
 }
 
+/// The length of the longest run of set bits in a word of which not all are set.
+fn longest_run(mut word: u64) -> u32 {
+    let mut longest = 0;
+    while word != 0 {
+        word >>= word.trailing_zeros();
+        let length = word.trailing_ones();
+        longest = length.max(longest);
+        word >>= length;
+    }
+    longest
+}
+
 impl ChunkBits {
     /// All bits set.
     pub(crate) const ALL: ChunkBits = ChunkBits([u64::MAX; WORDS]);
@@ -67,9 +79,12 @@ impl ChunkBits {
 
     /// How many of `count` bits from `start` are set.
     pub(crate) fn count_set(&self, start: u32, count: u32) -> u32 {
-        masks(start, count)
-            .map(|(word, mask)| (self.0[word] & mask).count_ones())
-            .sum()
+        let count_of = |(word, mask): (usize, u64)| match self.0[word] & mask {
+            // The usual case: to count bits may take a dozen instructions.
+            0 => 0,
+            set => set.count_ones(),
+        };
+        masks(start, count).map(count_of).sum()
     }
 
     /// The lowest clear bit of `count` bits from `start`, if not all are set.
@@ -114,6 +129,74 @@ impl ChunkBits {
         None
     }
 
+    /// How many clear bits lie just below `at`.
+    fn clear_below(&self, at: u32) -> u32 {
+        let mut from = at;
+        while from > 0 {
+            let seen = (from - 1) % WORD_BITS + 1;
+            let bits = self.0[((from - 1) / WORD_BITS) as usize] << (WORD_BITS - seen);
+            let clear = bits.leading_zeros().min(seen);
+            from -= clear;
+            if clear < seen {
+                break;
+            }
+        }
+        at - from
+    }
+
+    /// How many clear bits lie from `at` on.
+    fn clear_from(&self, at: u32) -> u32 {
+        let mut end = at;
+        while end < CHUNK_PAGES {
+            let seen = WORD_BITS - end % WORD_BITS;
+            let bits = self.0[(end / WORD_BITS) as usize] >> (WORD_BITS - seen);
+            let clear = bits.trailing_zeros().min(seen);
+            end += clear;
+            if clear < seen {
+                break;
+            }
+        }
+        end - at
+    }
+
+    /// Clears `count` set bits from `start`. What the summary is then, if it was `old`.
+    pub(crate) fn clear_summed(&mut self, start: u32, count: u32, old: Summary) -> Summary {
+        self.clear(start, count);
+        let (from, end) = (
+            start - self.clear_below(start),
+            start + count + self.clear_from(start + count),
+        );
+        Summary {
+            start: if from == 0 { end } else { old.start },
+            max: old.max.max(end - from),
+            end: if end == CHUNK_PAGES {
+                end - from
+            } else {
+                old.end
+            },
+        }
+    }
+
+    /// Sets `count` clear bits from `start`. What the summary is then, if it was `old`: only where
+    /// the bits were in a longest run is it looked for anew.
+    pub(crate) fn set_summed(&mut self, start: u32, count: u32, old: Summary) -> Summary {
+        let before = self.clear_below(start);
+        let behind = self.clear_from(start + count);
+        self.set(start, count);
+        if before + count + behind == old.max {
+            return self.summary_of_clear();
+        }
+        Summary {
+            start: if before == start { before } else { old.start },
+            max: old.max,
+            end: if start + count + behind == CHUNK_PAGES {
+                behind
+            } else {
+                old.end
+            },
+        }
+    }
+
     /// The lengths of the clear runs.
     pub(crate) fn summary_of_clear(&self) -> Summary {
         let (mut start, mut max, mut run) = (None, 0, 0);
@@ -126,13 +209,9 @@ impl ChunkBits {
             run += clear.trailing_ones();
             start.get_or_insert(run);
             max = run.max(max);
-            // Only a word with a longer run than any so far is looked at bit by bit.
-            if max < WORD_BITS {
-                let mut starts = starts_of_runs(clear, max + 1);
-                while starts != 0 {
-                    max += 1;
-                    starts &= starts >> 1;
-                }
+            // Only a word with a longer run than any so far is looked at run by run.
+            if max < WORD_BITS && starts_of_runs(clear, max + 1) != 0 {
+                max = longest_run(clear).max(max);
             }
             run = clear.leading_ones();
         }
@@ -201,6 +280,29 @@ mod tests {
             for count in [1, 2, 3, 31, 63, 64, 65, 127, 128, 129, 300, 511, 512] {
                 let expected = naive_find(&twin, count as usize);
                 assert_eq!(bits.find_clear_run(count), expected, "{count} in {bits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn summaries_are_kept_as_runs_come_and_go() {
+        for bits in samples() {
+            let twin = naive(&bits);
+            let runs = (0..CHUNK_PAGES).step_by(5).flat_map(|at| {
+                let run = twin[at as usize..].iter();
+                let equal = run.take_while(|bit| **bit == twin[at as usize]).count() as u32;
+                [(at, equal), (at, equal.div_ceil(2)), (at, 1)]
+            });
+            let old = bits.summary_of_clear();
+            for (start, count) in runs {
+                let mut changed = bits;
+                let summary = if bits.get(start) {
+                    changed.clear_summed(start, count, old)
+                } else {
+                    changed.set_summed(start, count, old)
+                };
+                let expected = naive_summary(&naive(&changed));
+                assert_eq!(summary, expected, "{count} from {start} in {bits:?}");
             }
         }
     }

@@ -11,8 +11,7 @@
 //! and later. Room for all nodes is set aside at the beginning: later no call allocates, so that a
 //! heap can serve as the program's allocator.
 
-use std::ops::RangeInclusive;
-
+use crate::page_alloc::Piece;
 use crate::page_bits::CHUNK_PAGES;
 
 /// log2 of [`FAN_OUT`].
@@ -44,26 +43,6 @@ impl Summary {
             start: pages,
             max: pages,
             end: pages,
-        }
-    }
-
-    /// The summary of some pages followed by others.
-    fn join(self, pages: u32, next: Summary, next_pages: u32) -> Self {
-        let start = if self.start == pages {
-            pages + next.start
-        } else {
-            self.start
-        };
-        let end = if next.end == next_pages {
-            next_pages + self.end
-        } else {
-            next.end
-        };
-        let across = self.end + next.start;
-        Summary {
-            start,
-            max: self.max.max(next.max).max(across),
-            end,
         }
     }
 }
@@ -132,13 +111,29 @@ impl SummaryTree {
             // Above the first root of what the heap has grown to, all are the same.
             return self.levels[level - 1][0];
         }
-        let (mut all, mut pages) = (Summary::default(), 0);
-        for child in self.children(level, index) {
-            let child_pages = self.pages(level - 1, child);
-            all = all.join(pages, self.levels[level - 1][child], child_pages);
-            pages += child_pages;
+        let children = self.children(level, index);
+        let last_pages = self.pages(level - 1, children.end - 1);
+        let full_pages = chunks_below(level - 1) as u32 * CHUNK_PAGES;
+        let children = &self.levels[level - 1][children];
+        // The free run that reaches the end of the children seen so far.
+        let (mut start, mut max, mut run) = (None, 0, 0);
+        for (at, child) in children.iter().enumerate() {
+            let is_last = at + 1 == children.len();
+            let pages = if is_last { last_pages } else { full_pages };
+            if child.start == pages {
+                run += pages;
+                continue;
+            }
+            let across = run + child.start;
+            start.get_or_insert(across);
+            max = across.max(child.max).max(max);
+            run = child.end;
         }
-        all
+        Summary {
+            start: start.unwrap_or(run),
+            max: run.max(max),
+            end: run,
+        }
     }
 
     /// Adds a chunk behind the last. Never allocates below the capacity.
@@ -156,26 +151,32 @@ impl SummaryTree {
         }
     }
 
-    /// Replaces the summaries of neighboring chunks, and of all nodes above them that change.
+    /// Changes neighboring chunks, one for each piece, by `change`, which gets a chunk's summary
+    /// and returns what it is now; and the summaries of all nodes above them that change.
     pub(crate) fn update(
         &mut self,
-        chunks: RangeInclusive<usize>,
-        mut summary_of: impl FnMut(usize) -> Summary,
+        pieces: impl Iterator<Item = Piece>,
+        mut change: impl FnMut(Piece, Summary) -> Summary,
     ) {
-        let (mut first, mut last) = chunks.into_inner();
-        for chunk in first..=last {
-            self.levels[0][chunk] = summary_of(chunk);
+        let (mut first, mut last) = (usize::MAX, 0);
+        let mut changed = false;
+        for piece in pieces {
+            let summary = &mut self.levels[0][piece.0];
+            let new = change(piece, *summary);
+            changed |= *summary != new;
+            *summary = new;
+            (first, last) = (first.min(piece.0), piece.0);
         }
         for level in 1..self.levels.len() {
+            if !changed {
+                return;
+            }
             (first, last) = (first / FAN_OUT, last / FAN_OUT);
-            let mut changed = false;
+            changed = false;
             for index in first..=last {
                 let joined = self.joined(level, index);
                 changed |= self.levels[level][index] != joined;
                 self.levels[level][index] = joined;
-            }
-            if !changed {
-                return;
             }
         }
     }

@@ -3,13 +3,14 @@
 #![cfg(all(unix, not(heapwright_loom)))]
 
 use alloc_core::PAGE_BYTES;
-use alloc_core::malloc::Heapwright;
+use alloc_core::malloc::{Heapwright, Magazines};
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: Heapwright = Heapwright;
@@ -280,4 +281,42 @@ fn memory_goes_back_to_the_system_on_demand() {
     drop(vec![1u8; 100 * PAGE_BYTES]);
     assert!(Heapwright::release_os_memory() >= PAGE_BYTES);
     work(2, 1);
+}
+
+#[test]
+fn a_thread_who_stays_within_its_magazines_gives_back_what_was_dropped() {
+    // In a child, where nobody else takes or gives.
+    in_a_child(|| {
+        let made = |n: usize| vec![1_u8; n * 37 % 8000 + 16];
+        let mut kept: Vec<_> = (0..20_000).map(made).collect();
+        let mut n = 0;
+        kept.retain(|_| {
+            n += 1;
+            n % 10 == 0
+        });
+        let released = || Heapwright::stats().unwrap().released_total_bytes;
+        let before = released();
+        for _ in 0..5000 {
+            let light: [_; 100] = std::array::from_fn(|n| Box::new([n; 30]));
+            assert!(light.iter().enumerate().all(|(n, object)| object[29] == n));
+            if released() >= before + (8 << 20) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("{} bytes went back", released() - before);
+    });
+}
+
+#[test]
+fn a_new_thread_makes_magazines_on_used_memory() {
+    // In a child, where nobody else takes the memory in between.
+    in_a_child(|| {
+        for seed in 0..3 {
+            thread::spawn(move || work(seed, 1)).join().unwrap();
+            // The pages that its magazines were on, or those that the next ones will be on.
+            let used = vec![0xFF_u8; size_of::<Magazines>()];
+            assert!(used.iter().all(|byte| *byte == 0xFF));
+        }
+    });
 }

@@ -10,13 +10,10 @@ use crate::pages::{PAGE_BYTES, PageRun};
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::sync::{Ordering, lock};
 
-/// Slots of one span that are being freed: those of the current word, and how many there are to
-/// count.
+/// Slots of one span that were freed, and are to be counted.
 #[derive(Default)]
 struct Batch {
     span: u32,
-    word: usize,
-    bits: u64,
     counted: u32,
 }
 
@@ -28,16 +25,18 @@ impl<S: PageSource> ByteHeap<S> {
         let pages = Shape::of(class).pages;
         let base = self.base().as_ptr().addr();
         let heap_bytes = self.heap().pages().heap_bytes();
+        // Of the current word; no word of the heap at first.
+        let (mut word, mut bits) = (usize::MAX, 0);
         for slot in slots {
             let offset = slot.addr().wrapping_sub(base);
-            if offset >= heap_bytes {
-                foreign(slot.addr());
-            }
             let granule = offset / GRANULE_BYTES;
-            let word = granule / 64;
-            if batch.bits == 0 || batch.word != word {
-                self.deliver(&mut batch);
-                batch.word = word;
+            if granule / 64 != word {
+                self.deliver(&mut batch, word, bits);
+                (word, bits) = (granule / 64, 0);
+                // The heap's end is one of words too.
+                if offset >= heap_bytes {
+                    foreign(slot.addr());
+                }
                 let page = (offset / PAGE_BYTES) as u32;
                 if batch.counted == 0 || page.wrapping_sub(batch.span) >= pages {
                     self.count(class, &mut batch);
@@ -46,13 +45,12 @@ impl<S: PageSource> ByteHeap<S> {
                 }
             }
             let bit = 1 << (granule % 64);
-            if batch.bits & bit != 0 {
+            if bits & bit != 0 {
                 freed_twice(slot.addr());
             }
-            batch.bits |= bit;
-            batch.counted += 1;
+            bits |= bit;
         }
-        self.deliver(&mut batch);
+        self.deliver(&mut batch, word, bits);
         self.count(class, &mut batch);
     }
 
@@ -66,17 +64,17 @@ impl<S: PageSource> ByteHeap<S> {
         }
     }
 
-    /// Frees the slots of the batch's word.
-    fn deliver(&self, batch: &mut Batch) {
-        if batch.bits == 0 {
+    /// Frees slots of the batch's span, in one word.
+    fn deliver(&self, batch: &mut Batch, word: usize, bits: u64) {
+        if bits == 0 {
             return;
         }
-        let twice = self.slots().free(batch.word, batch.bits);
+        let twice = self.slots().free(word, bits);
         if twice != 0 {
-            let word = self.address_of_word(batch.word).addr();
+            let word = self.address_of_word(word).addr();
             freed_twice(word + twice.trailing_zeros() as usize * GRANULE_BYTES);
         }
-        batch.bits = 0;
+        batch.counted += bits.count_ones();
     }
 
     /// Counts the batch's slots, which were delivered, in their span.

@@ -64,7 +64,7 @@ pub enum Mode {
 /// use std::alloc::Layout;
 ///
 /// let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Plain)?;
-/// let mut magazines = Magazines::new(); // One a thread.
+/// let mut magazines = Box::new(Magazines::new()); // One a thread.
 /// let layout = Layout::new::<[u64; 4]>();
 /// let object = heap.alloc(&mut magazines, layout)?;
 /// // SAFETY: it came from this heap by this layout, and is not used any more.

@@ -16,7 +16,7 @@ use crate::sync::Mutex;
 use crate::sync::{MutexGuard, lock};
 
 /// The most slots in a depot.
-const SLOTS_MAX: usize = 16 * PARCEL_SLOTS;
+const SLOTS_MAX: usize = 4 * PARCEL_SLOTS;
 /// Shorter slots go by their spans: many of them share a word of bits there, and a line of memory.
 const SLOT_BYTES_MIN: usize = 128;
 /// The bytes of slots that a depot is for.

@@ -4,7 +4,7 @@ use crate::malloc::boot;
 use crate::malloc::byte_heap::{ByteHeap, Mode};
 use crate::malloc::classes::class_of;
 use crate::malloc::magazines::Magazines;
-use crate::malloc::thread::{fast, heap, slow};
+use crate::malloc::thread::{counted, fast, heap, is_ready, slow};
 use crate::malloc::trim::TEND_BYTES;
 use crate::os::Mmap;
 use crate::page_error::Exhausted;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// addresses, or what the system allows, down to 64 MiB; without those every request fails. With
 /// `HEAPWRIGHT_MALLOC=hardened` in the environment it is [`Hardened`].
 ///
-/// Each thread has magazines, about 40 KiB of addresses of which a part is touched. What it does
+/// Each thread has magazines, about 280 KiB of addresses of which a part is touched. What it does
 /// after its thread-local destructors, or if the system cannot tell of its end, is served under a
 /// lock. After a fork, parent and child may both allocate, however many threads the parent has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +49,14 @@ fn with<R>(
     })
 }
 
+#[cold]
+#[inline(never)]
 fn alloc_slow(mode: Mode, layout: Layout) -> *mut u8 {
+    let slot = class_of(layout.size(), layout.align())
+        .and_then(|class| counted(|magazines| magazines.pop(class)));
+    if let Some(slot) = slot {
+        return slot.as_ptr();
+    }
     with(mode, |heap, magazines| {
         or_null(heap.alloc(magazines, layout))
     })
@@ -68,7 +75,14 @@ fn alloc_zeroed(mode: Mode, layout: Layout) -> *mut u8 {
 /// # Safety
 ///
 /// As for [`GlobalAlloc::dealloc`].
+#[cold]
+#[inline(never)]
 unsafe fn free_slow(mode: Mode, object: NonNull<u8>, layout: Layout) {
+    let done = class_of(layout.size(), layout.align())
+        .and_then(|class| counted(|magazines| magazines.push(class, object).then_some(())));
+    if done.is_some() {
+        return;
+    }
     with(mode, |heap, magazines| {
         // SAFETY: this function's own preconditions.
         unsafe { heap.free(magazines, object, layout) }
@@ -132,7 +146,7 @@ unsafe impl GlobalAlloc for Heapwright {
         let class = class_of(layout.size(), layout.align());
         let stays = class.is_some() && class == class_of(bytes, layout.align());
         let is_small = class.is_some() && class_of(bytes, layout.align()).is_some();
-        if is_small && fast(|_| Some(())).is_some() {
+        if is_small && is_ready() {
             if stays {
                 return object.as_ptr();
             }
@@ -237,8 +251,10 @@ impl Heapwright {
             return;
         }
         let class = heap().and_then(|heap| heap.class_at(object));
-        let done =
-            class.and_then(|class| fast(|magazines| magazines.push(class, object).then_some(())));
+        let done = class.and_then(|class| {
+            let push = |magazines: &mut Magazines| magazines.push(class, object).then_some(());
+            fast(push).or_else(|| counted(push))
+        });
         if done.is_none() {
             with(Mode::Plain, |heap, magazines| {
                 // SAFETY: this function's own preconditions.

@@ -5,8 +5,12 @@
 //! instructions without an atomic among them. An empty magazine is filled from the free words of a
 //! span that this thread holds; a full one gives the older half of its slots back to their spans.
 //!
-//! What a thread keeps is bounded: a magazine has at most 16 KiB of slots or two, and there is one
+//! What a thread keeps is bounded: a magazine has at most 64 KiB of slots or two, and there is one
 //! held span a class.
+//!
+//! Magazines of short slots are long, since each time that one is filled or emptied costs about as
+//! much as forty calls. Measured (2026-11-23, 16 B, a hundred thousand at a time, beside mimalloc
+//! in the same run): of 64 slots 1.14 times its time, of 128 slots 1.04, of 256 0.98.
 
 use crate::malloc::byte_heap::ByteHeap;
 use crate::malloc::shape::Shape;
@@ -26,8 +30,10 @@ const MAGAZINE_BYTES: usize = 64 << 10;
 /// Bytes of slots that a thread takes or gives back before it says so.
 const NOTE_BYTES: usize = 256 << 10;
 
-/// Calls between two looks at what to release, while there is much.
+/// Calls between two looks while there is something to release.
 const TICKS: u32 = 64;
+/// Calls between two looks while there may soon be something.
+const TICKS_AT_REST: u32 = 256;
 
 /// How many slots each class's magazine has room for.
 static ROOM: [u32; SizeClass::COUNT] = {
@@ -87,7 +93,7 @@ pub struct Magazines {
     stash: Stash,
     /// Bytes of slots that were taken from spans, less those given back, and not counted yet.
     net_bytes: isize,
-    /// Calls since the last look at what to release, while looks should be frequent.
+    /// Calls until the next look at what to release, while looks should be frequent.
     ticks: u32,
     /// The base address of the heap that they belong to; 0 before their first use.
     home: usize,
@@ -104,7 +110,7 @@ impl Default for Magazines {
 }
 
 impl Magazines {
-    /// Empty ones. About 40 KiB; made of zeros alone.
+    /// Empty ones. About 280 KiB, so better not on a stack; made of zeros alone.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -116,6 +122,15 @@ impl Magazines {
             ticks: 0,
             home: 0,
         }
+    }
+
+    /// Makes these as good as new, whatever they are: without touching all of their memory.
+    #[cfg(all(unix, not(heapwright_loom)))]
+    pub(crate) fn renew(&mut self) {
+        self.filled = [0; SizeClass::COUNT];
+        self.held = [Held::NONE; SizeClass::COUNT];
+        self.stash.renew();
+        (self.net_bytes, self.ticks, self.home) = (0, 0, 0);
     }
 
     /// The slot that was put in last, if there is one.
@@ -153,12 +168,23 @@ impl Magazines {
         self.home = base;
     }
 
-    /// One call of many: each sixty-fourth looks what to release, while there is much.
+    /// Counts a call that could look what to release; true if it is due.
+    #[inline]
+    pub(crate) fn count_down(&mut self) -> bool {
+        if self.ticks == 0 {
+            return true;
+        }
+        self.ticks -= 1;
+        false
+    }
+
+    /// One call of many: while there is much to release, one in so many looks.
     #[inline]
     pub(crate) fn tick<S: PageSource>(&mut self, heap: &ByteHeap<S>) {
-        if heap.is_restless() {
-            self.ticks = (self.ticks + 1) % TICKS;
-            if self.ticks == 0 && heap.look(STEP_BYTES).begins {
+        if heap.is_restless() && self.count_down() {
+            let step = heap.look(STEP_BYTES);
+            self.ticks = if step.has_more { TICKS } else { TICKS_AT_REST };
+            if step.begins {
                 self.flush(heap);
             }
         }
@@ -178,29 +204,29 @@ impl Magazines {
     ) -> Result<NonNull<u8>, Exhausted> {
         self.settle(heap);
         let index = class.index();
+        let slots = &mut self.slots[index];
         let wanted = (ROOM[index] as usize).div_ceil(2);
         let held = &mut self.held[index];
-        let slots = &mut self.slots[index];
         let mut got = match self.stash.take(class, slots) {
             0 => heap.depot(class).take(&mut slots[..wanted]),
             got => got,
         };
         if got > 0 {
-            return Ok(self.hand_out(heap, index, got));
+            return Ok(self.hand_out(heap, class, got));
         }
+        // From the end on, because the lowest goes out first.
         while got < wanted {
             if held.free != 0 {
                 let word = heap.address_of_word(held.word_at());
+                let count = (held.free.count_ones() as usize).min(wanted - got);
+                let room = &mut slots[wanted - got - count..wanted - got];
                 let mut free = held.free;
-                for slot in &mut self.slots[index][got..wanted] {
-                    if free == 0 {
-                        break;
-                    }
+                for slot in room.iter_mut().rev() {
                     *slot = word.wrapping_add(free.trailing_zeros() as usize * GRANULE_BYTES);
                     free &= free - 1;
-                    got += 1;
                 }
                 held.free = free;
+                got += count;
             } else if !held.advance(heap, class) {
                 if got > 0 {
                     break;
@@ -213,21 +239,22 @@ impl Magazines {
                 };
             }
         }
+        if got < wanted {
+            slots.copy_within(wanted - got..wanted, 0);
+        }
         self.note(heap, (got * class.bytes()) as isize);
-        // The lowest goes out first.
-        self.slots[index][..got].reverse();
-        Ok(self.hand_out(heap, index, got))
+        Ok(self.hand_out(heap, class, got))
     }
 
     /// Hands out the last of the slots that an empty magazine got.
     fn hand_out<S: PageSource>(
         &mut self,
         heap: &ByteHeap<S>,
-        index: usize,
+        class: SizeClass,
         got: usize,
     ) -> NonNull<u8> {
-        self.filled[index] = got as u32 - 1;
-        let slot = NonNull::new(self.slots[index][got - 1]);
+        self.filled[class.index()] = got as u32 - 1;
+        let slot = NonNull::new(self.slots[class.index()][got - 1]);
         assert!(slot.is_some(), "a free slot has no address");
         slot.unwrap_or(heap.base())
     }
@@ -242,16 +269,17 @@ impl Magazines {
         slot: NonNull<u8>,
     ) {
         self.settle(heap);
-        let index = class.index();
-        let filled = self.filled[index] as usize;
-        let older = filled.div_ceil(2);
-        let slots = &self.slots[index][..older];
-        if !self.stash.put(class, slots) && !heap.depot(class).put(slots) {
-            heap.free_slots(class, slots);
-            self.note(heap, -((older * class.bytes()) as isize));
+        let filled = &mut self.filled[class.index()];
+        let slots = &mut self.slots[class.index()][..*filled as usize];
+        let (older, newer) = slots.split_at(slots.len().div_ceil(2));
+        *filled = newer.len() as u32;
+        let count = older.len();
+        if !self.stash.put(class, older) && !heap.depot(class).put(older) {
+            heap.free_slots(class, older);
+            self.net_bytes -= (count * class.bytes()) as isize;
         }
-        self.slots[index].copy_within(older..filled, 0);
-        self.filled[index] = (filled - older) as u32;
+        slots.copy_within(count.., 0);
+        self.note(heap, 0);
         let has_room = self.push(class, slot);
         debug_assert!(has_room, "half a magazine has no room");
     }

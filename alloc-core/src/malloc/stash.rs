@@ -13,7 +13,7 @@ use crate::size_class::SizeClass;
 use std::ptr::null_mut;
 
 /// Slots in a parcel: half of the largest magazine.
-pub(crate) const PARCEL_SLOTS: usize = 32;
+pub(crate) const PARCEL_SLOTS: usize = 128;
 /// Parcels of a stash.
 const PARCELS: usize = 128;
 /// The most bytes of slots in a stash.
@@ -54,6 +54,13 @@ impl Stash {
             fresh: 0,
             parcels: [EMPTY; PARCELS],
         }
+    }
+
+    /// Forgets all, whatever it is.
+    #[cfg(all(unix, not(heapwright_loom)))]
+    pub(crate) fn renew(&mut self) {
+        self.newest = [0; SizeClass::COUNT];
+        (self.bytes, self.emptied, self.fresh) = (0, 0, 0);
     }
 
     /// Lays slots of a class aside, at most [`PARCEL_SLOTS`]; false if there is no room for them.
@@ -114,14 +121,15 @@ mod tests {
             SizeClass::of(256, 8).unwrap(),
         );
         let mut stash = Stash::new();
-        assert!(stash.put(a, &slots(a, 0, 32)));
+        let full = slots(a, 0, PARCEL_SLOTS);
+        assert!(stash.put(a, &full));
         assert!(stash.put(b, &slots(b, 100, 7)));
-        assert!(stash.put(a, &slots(a, 32, 5)));
+        assert!(stash.put(a, &slots(a, PARCEL_SLOTS, 5)));
         let mut into = [null_mut(); PARCEL_SLOTS];
         assert_eq!(stash.take(a, &mut into), 5);
-        assert_eq!(into[..5], slots(a, 32, 5));
-        assert_eq!(stash.take(a, &mut into), 32);
-        assert_eq!(into[..], slots(a, 0, 32));
+        assert_eq!(into[..5], slots(a, PARCEL_SLOTS, 5));
+        assert_eq!(stash.take(a, &mut into), PARCEL_SLOTS);
+        assert_eq!(into[..], full);
         assert_eq!(stash.take(a, &mut into), 0);
         assert_eq!(stash.take(b, &mut into), 7);
         assert_eq!(into[..7], slots(b, 100, 7));

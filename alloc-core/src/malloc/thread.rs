@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | fresh | null | has not used the heap yet |
 //! | idle | its magazines | allocates from them; null if the heap is hardened |
+//! | restless | null | as idle, by `counted`: one call in so many takes the slow path, and looks |
 //! | busy | null | is in the slow path: what it asks for now, the allocator needs: from `boot` |
 //! | gone | null | has given its magazines back, and uses the shared ones, under a lock |
 //!
@@ -30,15 +31,17 @@ use std::sync::OnceLock;
 const RESERVE_BYTES: usize = 256 << 30;
 const RESERVE_BYTES_MIN: usize = 64 << 20;
 
-/// The heap of the process, and the magazines of those who have none of their own.
+/// The heap of the process.
 struct Global {
     heap: ByteHeap<Mmap>,
-    shared: Mutex<Magazines>,
     /// Tells of a thread's end; `None` if the system had no key left.
     key: Option<libc::pthread_key_t>,
 }
 
 static GLOBAL: OnceLock<Option<Global>> = OnceLock::new();
+/// The magazines of those who have none of their own. Here, because a value on its way into
+/// `GLOBAL` would touch all of their memory.
+static SHARED: Mutex<Magazines> = Mutex::new(Magazines::new());
 static FORK: Kept = Kept::new();
 /// The system was told whom to call at a fork. After the heap is there: the calls before and after
 /// a fork have to agree about it.
@@ -48,6 +51,7 @@ static TOLD: OnceLock<()> = OnceLock::new();
 enum Phase {
     Fresh,
     Idle,
+    Restless,
     Busy,
     Gone,
 }
@@ -76,6 +80,30 @@ pub(crate) fn fast<R>(act: impl FnOnce(&mut Magazines) -> Option<R>) -> Option<R
         // while the slow path uses them, and `act` is a function of this crate that calls nobody.
         unsafe { thread.fast.get().as_mut() }.and_then(act)
     })
+}
+
+/// As [`fast`], while the heap looks often what to release: not for a call at which that is due.
+#[inline]
+pub(crate) fn counted<R>(act: impl FnOnce(&mut Magazines) -> Option<R>) -> Option<R> {
+    THREAD.with(|thread| {
+        if thread.phase.get() != Phase::Restless {
+            return None;
+        }
+        // SAFETY: null, or this thread's magazines, which live until it is gone; it is not busy
+        // with them, and `act` is a function of this crate that calls nobody.
+        let magazines = unsafe { thread.magazines.get().as_mut() }?;
+        if magazines.count_down() {
+            None
+        } else {
+            act(magazines)
+        }
+    })
+}
+
+/// Whether the thread has magazines that it may use, by [`fast`] or by [`counted`].
+#[inline]
+pub(crate) fn is_ready() -> bool {
+    THREAD.with(|thread| !thread.fast.get().is_null() || thread.phase.get() == Phase::Restless)
 }
 
 /// Marks the thread as busy, and puts back what is true when it is not any more.
@@ -129,10 +157,10 @@ pub(crate) fn slow<R>(
         match unsafe { thread.magazines.get().as_mut() } {
             Some(magazines) => {
                 let result = act(Some((&global.heap, magazines)));
-                busy.fast = global.fast_of(thread);
+                (busy.next, busy.fast) = global.ways_of(thread);
                 result
             }
-            None => act(Some((&global.heap, &mut lock(&global.shared)))),
+            None => act(Some((&global.heap, &mut lock(&SHARED)))),
         }
     })
 }
@@ -158,18 +186,17 @@ impl Global {
         let has_key = unsafe { libc::pthread_key_create(&mut key, Some(leave)) } == 0;
         Some(Global {
             heap,
-            shared: Mutex::new(Magazines::new()),
             key: has_key.then_some(key),
         })
     }
 
-    /// The thread's magazines, if the fast path may use them: not if the heap looks for mistakes,
-    /// nor while it looks often what to release, which the fast path does not do.
-    fn fast_of(&self, thread: &Thread) -> *mut Magazines {
-        if self.heap.mode() == Mode::Plain && !self.heap.is_restless() {
-            thread.magazines.get()
-        } else {
-            null_mut()
+    /// How a thread with magazines goes on: by the fast path, but not if the heap looks for
+    /// mistakes, nor while it looks often what to release.
+    fn ways_of(&self, thread: &Thread) -> (Phase, *mut Magazines) {
+        match (self.heap.mode(), self.heap.is_restless()) {
+            (Mode::Plain, false) => (Phase::Idle, thread.magazines.get()),
+            (Mode::Plain, true) => (Phase::Restless, null_mut()),
+            (Mode::Hardened, _) => (Phase::Idle, null_mut()),
         }
     }
 
@@ -188,11 +215,11 @@ impl Global {
             // Not now: from the shared magazines, and the next time again.
             return;
         };
-        let magazines = memory.cast::<Magazines>();
+        let mut magazines = memory.cast::<Magazines>();
         if !is_zero {
-            // SAFETY: as long and aligned as magazines are, and nobody else's. New magazines are
-            // made of zeros alone.
-            unsafe { magazines.write_bytes(0, 1) };
+            // SAFETY: as long and aligned as magazines are, and nobody else's. They are made of
+            // numbers and raw pointers, for which any bits will do.
+            unsafe { magazines.as_mut() }.renew();
         }
         // SAFETY: a key that was created, and never deleted.
         if unsafe { libc::pthread_setspecific(key, memory.as_ptr().cast()) } != 0 {
@@ -232,7 +259,7 @@ extern "C" fn leave(_: *mut c_void) {
 
 extern "C" fn before_fork() {
     if let Some(Some(global)) = GLOBAL.get() {
-        FORK.before(&global.heap, &global.shared);
+        FORK.before(&global.heap, &SHARED);
     }
 }
 

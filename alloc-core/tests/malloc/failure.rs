@@ -8,7 +8,7 @@ use std::alloc::Layout;
 
 /// A scenario with all kinds of requests; how many of them failed.
 fn scenario(heap: &ByteHeap<FakeSource>) -> usize {
-    let (mut magazines, mut random) = (Magazines::new(), Random::new(3));
+    let (mut magazines, mut random) = (Box::new(Magazines::new()), Random::new(3));
     let (mut objects, mut failures) = (Vec::new(), 0);
     for step in 0..400 {
         let layout = random_layout(&mut random);
@@ -75,7 +75,7 @@ fn each_call_of_the_source_fails_once() {
 fn an_exhausted_heap_is_usable_to_its_last_slot_and_again() {
     let heap = ByteHeap::new(FakeSource::new(), 4 << 20, 4 << 20, Mode::Plain).unwrap();
     heap.set_limit(16 * PAGE_BYTES);
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = Layout::from_size_align(128, 8).unwrap();
     for _ in 0..3 {
         let mut objects = Vec::new();

@@ -21,7 +21,7 @@ pub(crate) fn check_empty<S: PageSource>(heap: &ByteHeap<S>) {
 fn random_operations(mode: Mode, seed: u64) {
     let source = FakeSource::new();
     let heap = ByteHeap::new(source, 64 << 20, 64 << 20, mode).unwrap();
-    let mut magazines = [Magazines::new(), Magazines::new()];
+    let mut magazines = [Box::new(Magazines::new()), Box::new(Magazines::new())];
     let (mut twin, mut random) = (Twin::default(), Random::new(seed));
     for step in 0..20_000 {
         // Long phases of growth and of shrinking, so that spans fill up and die.
@@ -68,7 +68,7 @@ fn random_operations_agree_with_a_map_while_hardened() {
 #[test]
 fn what_was_freed_last_is_handed_out_first() {
     let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = Layout::from_size_align(48, 8).unwrap();
     let objects = [(); 3].map(|()| heap.alloc(&mut magazines, layout).unwrap());
     // SAFETY: allocated above and not used.
@@ -79,7 +79,7 @@ fn what_was_freed_last_is_handed_out_first() {
 #[test]
 fn a_slot_that_was_freed_elsewhere_is_used_before_the_heap_grows() {
     let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let (mut owner, mut other) = (Magazines::new(), Magazines::new());
+    let (mut owner, mut other) = (Box::new(Magazines::new()), Box::new(Magazines::new()));
     let layout = Layout::from_size_align(64, 8).unwrap();
     let mut objects: Vec<_> = (0..4000)
         .map(|_| heap.alloc(&mut owner, layout).unwrap())
@@ -103,7 +103,7 @@ fn a_slot_that_was_freed_elsewhere_is_used_before_the_heap_grows() {
 #[test]
 fn alignments_of_a_page_and_beyond_are_kept_and_cost_no_more_than_asked() {
     let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     for shift in 0..=22 {
         for bytes in [1, 24, 4000, 9000, 40_000] {
             let layout = Layout::from_size_align(bytes, 1 << shift).unwrap();
@@ -125,7 +125,7 @@ fn alignments_of_a_page_and_beyond_are_kept_and_cost_no_more_than_asked() {
 #[test]
 fn zeroed_memory_is_zero_whether_it_is_fresh_or_not() {
     let heap = ByteHeap::new(FakeSource::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     for round in 0..3 {
         for bytes in [1, 100, 5000, 33_000, 1 << 20] {
             let layout = Layout::from_size_align(bytes, 8).unwrap();
@@ -149,7 +149,7 @@ fn zeroed_memory_is_zero_whether_it_is_fresh_or_not() {
 #[test]
 fn an_object_stays_where_it_is_while_its_class_does() {
     let heap = ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Hardened).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = |bytes| Layout::from_size_align(bytes, 8).unwrap();
     for (from, to, stays) in [
         (100, 112, true),
@@ -181,7 +181,7 @@ fn an_object_stays_where_it_is_while_its_class_does() {
 #[test]
 fn what_a_program_frees_goes_back_to_the_system_by_and_by() {
     let heap = ByteHeap::new(Mmap::new(), 1 << 30, 8 << 20, Mode::Plain).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = Layout::from_size_align(1 << 20, 8).unwrap();
     let objects: Vec<_> = (0..300)
         .map(|_| heap.alloc(&mut magazines, layout).unwrap())
@@ -213,7 +213,7 @@ fn what_a_program_frees_goes_back_to_the_system_by_and_by() {
 fn what_lives_on_is_kept_when_its_neighbors_pages_are_discarded() {
     // Each discard shows: the source overwrites what it is told to discard.
     let heap = ByteHeap::new(FakeSource::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let (mut magazines, mut random) = (Magazines::new(), Random::new(11));
+    let (mut magazines, mut random) = (Box::new(Magazines::new()), Random::new(11));
     let mut objects: Vec<_> = (0..6000)
         .map(|_| {
             let layout = Layout::from_size_align(16 + random.below(8000), 8).unwrap();
@@ -260,7 +260,7 @@ fn what_lives_on_is_kept_when_its_neighbors_pages_are_discarded() {
 #[test]
 fn the_bits_of_what_lives_on_are_kept_when_pages_go_back() {
     let heap = ByteHeap::new(Mmap::small_pages(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = Layout::from_size_align(1000, 8).unwrap();
     let objects: Vec<_> = (0..50_000)
         .map(|_| heap.alloc(&mut magazines, layout).unwrap())
@@ -285,7 +285,7 @@ fn the_bits_of_what_lives_on_are_kept_when_pages_go_back() {
 #[test]
 fn a_large_object_grows_where_it_is_if_it_can() {
     let heap = ByteHeap::new(FakeSource::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = |bytes| Layout::from_size_align(bytes, 8).unwrap();
     let resize = |magazines: &mut Magazines, object, from, to| {
         // SAFETY: each object below is resized from the size that it has, and used by its new
@@ -324,7 +324,7 @@ fn a_large_object_grows_where_it_is_if_it_can() {
 fn magazines_of_another_heap_are_refused() {
     let heaps = [(); 2].map(|()| ByteHeap::new(Mmap::new(), 64 << 20, 8 << 20, Mode::Plain));
     let [first, second] = heaps.map(Result::unwrap);
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     let layout = Layout::new::<u64>();
     first.alloc(&mut magazines, layout).unwrap();
     let _ = second.alloc(&mut magazines, layout);

@@ -23,7 +23,7 @@ fn exchange<S: PageSource>(
     seed: u64,
     steps: usize,
 ) {
-    let (mut magazines, mut random) = (Magazines::new(), Random::new(seed));
+    let (mut magazines, mut random) = (Box::new(Magazines::new()), Random::new(seed));
     for _ in 0..steps {
         let place = &pool[random.below(pool.len())];
         if random.below(2) == 0 {
@@ -47,7 +47,7 @@ fn empty<S: PageSource>(heap: &ByteHeap<S>, pool: Vec<Mutex<Vec<Object>>>) {
         .flat_map(|place| place.into_inner().unwrap())
         .collect();
     assert_eq!(heap.check_invariants(), left.len());
-    let mut magazines = Magazines::new();
+    let mut magazines = Box::new(Magazines::new());
     left.into_iter()
         .for_each(|object| free(heap, &mut magazines, object));
     magazines.flush(heap);
@@ -112,7 +112,7 @@ fn a_producer_and_a_consumer_take_no_more_than_what_is_on_its_way() {
     thread::scope(|scope| {
         let (heap, most_bytes) = (&heap, &most_bytes);
         scope.spawn(move || {
-            let mut magazines = Magazines::new();
+            let mut magazines = Box::new(Magazines::new());
             for n in 0..OBJECTS {
                 let address = heap.alloc(&mut magazines, layout).unwrap();
                 sender.send(Object::new(address, layout, n as u8)).unwrap();
@@ -123,7 +123,7 @@ fn a_producer_and_a_consumer_take_no_more_than_what_is_on_its_way() {
             magazines.flush(heap);
         });
         scope.spawn(move || {
-            let mut magazines = Magazines::new();
+            let mut magazines = Box::new(Magazines::new());
             for object in receiver {
                 free(heap, &mut magazines, object);
             }
