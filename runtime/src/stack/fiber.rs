@@ -4,6 +4,7 @@ use super::StackError;
 use super::entry::EntryPoint;
 use super::frames::Frames;
 use super::memory::Memory;
+use super::mounted::Turn;
 use super::pool::{BLOCK_BYTES_MIN, Block, Pages, Pool};
 use super::scan::Shared;
 use crate::collector::Collector;
@@ -198,11 +199,14 @@ impl Stack {
     #[inline]
     pub(super) fn mounted<'gc, R>(
         &mut self,
-        moment: (Phase, u64),
+        (phase, cycle): (Phase, u64),
         sink: Option<&dyn LogSink>,
         run: impl for<'a> FnOnce(&mut Frames<'a, 'gc>) -> R,
     ) -> R {
-        let mut frames = Frames::mount(&self.cell, moment, sink);
+        let cell = &*self.cell;
+        let memory = cell.shared.mount(phase, cycle);
+        let turn = Turn::new(&cell.shared, &cell.home, sink, memory);
+        let mut frames = Frames::begin(&turn, memory);
         run(&mut frames)
     }
 

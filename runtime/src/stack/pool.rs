@@ -29,7 +29,8 @@ const NOWHERE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     pub(crate) at: NonNull<u8>,
-    order: u8,
+    /// A power of two.
+    bytes: usize,
     /// Which of the run's blocks.
     index: u8,
     run: u32,
@@ -38,7 +39,7 @@ pub(crate) struct Block {
 impl Block {
     #[inline(always)]
     pub(crate) fn bytes(&self) -> usize {
-        BLOCK_BYTES_MIN << self.order
+        self.bytes
     }
 }
 
@@ -223,7 +224,7 @@ impl Pool {
         let at = unsafe { heap.address(pages).add(offset) };
         Ok(Block {
             at,
-            order,
+            bytes: BLOCK_BYTES_MIN << order,
             index,
             run,
         })
@@ -235,9 +236,8 @@ impl Pool {
     ///
     /// It came from this pool's [`Self::take`], and nobody uses it any more.
     pub(crate) unsafe fn give(&self, block: Block) {
-        let Block {
-            order, index, run, ..
-        } = block;
+        let Block { index, run, .. } = block;
+        let order = (block.bytes >> BLOCK_SHIFT).ilog2() as u8;
         let empty = lock(&self.orders)[order as usize].give(order, run, index);
         if let Some(pages) = empty {
             // SAFETY: every block of the run is free, and nobody knows of it any more.

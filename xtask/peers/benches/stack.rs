@@ -28,6 +28,7 @@ const FIBERS: usize = 100_000;
 
 /// 16 bytes of header, 8 of head, 15 slots: 144 bytes.
 static FRAME: FrameKind<u64, u64> = FrameKind::new("frame");
+static WORD: FrameKind<u64> = FrameKind::new("word");
 static LEAF: FrameKind<[u64; 5]> = FrameKind::new("leaf");
 static HELD: FrameKind<Held<'static>> = FrameKind::new("held");
 
@@ -55,13 +56,43 @@ fn each_ns(pieces: usize, act: impl FnOnce() -> u64) -> f64 {
     cost.each(pieces).cpu
 }
 
+/// A frame of one word, and one of five as Go's leaf has.
 #[inline(never)]
 fn push_pop(frames: &mut Frames<'_, '_>) -> u64 {
     let mut sum = 0;
     for call in 0..CALLS as u64 {
-        let pushed = frames.push(&LEAF, [black_box(call); 5], 0, ());
-        assert!(pushed.is_ok());
-        sum += frames.pop(&LEAF)[black_box(1)];
+        assert!(frames.push(&WORD, black_box(call), 0, ()).is_ok());
+        sum += frames.pop(&WORD);
+    }
+    sum
+}
+
+#[inline(never)]
+fn push_pop_five(frames: &mut Frames<'_, '_>) -> u64 {
+    let mut sum = 0;
+    for call in 0..CALLS as u64 {
+        assert!(frames.push(&LEAF, [black_box(call); 5], 0, ()).is_ok());
+        sum += frames.pop(&LEAF)[1];
+    }
+    sum
+}
+
+/// Four scopes in each other, each with a value that is read at the end.
+#[inline(never)]
+fn nested(frames: &mut Frames<'_, '_>) -> u64 {
+    let mut sum = 0;
+    for call in 0..(CALLS / 4) as u64 {
+        let first = frames.with(&WORD, black_box(call), |frames, first| {
+            let second = frames.with(&WORD, call, |frames, second| {
+                let third = frames.with(&WORD, call, |frames, third| {
+                    let fourth = frames.with(&WORD, call, |frames, word| *frames.value(&word));
+                    fourth.unwrap_or(0) + frames.value(&third)
+                });
+                third.unwrap_or(0) + frames.value(&second)
+            });
+            second.unwrap_or(0) + frames.value(&first)
+        });
+        sum += first.unwrap_or(0);
     }
     sum
 }
@@ -122,10 +153,14 @@ fn ours(depth: usize) -> Result<Figures, Failure> {
     let stacks = stacks()?;
     let mut stack = stack(&stacks);
     let push_pop = each_ns(CALLS, || stack.run(push_pop));
+    let push_pop_five = each_ns(CALLS, || stack.run(push_pop_five));
+    let scopes = each_ns(CALLS, || stack.run(nested));
     let [once, again] = deep(depth)?;
     let idle = idle()?;
     let figures = [
         ("push_pop", push_pop),
+        ("push_pop_five", push_pop_five),
+        ("scopes", scopes),
         ("once", once),
         ("again", again),
         ("idle", idle),
@@ -233,8 +268,13 @@ fn held(frames_bytes: usize) -> Result<[f64; 3], Failure> {
 
 fn main() -> Result<(), Failure> {
     let program = peers::go::build("stack")?;
-    let rows: [Row; 5] = [
+    let rows: [Row; 7] = [
         ("push and pop, ns".to_owned(), |f| f["push_pop"]),
+        (
+            "the same of five words, ns".to_owned(),
+            |f| f["push_pop_five"],
+        ),
+        ("a scope in a scope, ns".to_owned(), |f| f["scopes"]),
         ("deep once, ns a frame".to_owned(), |f| f["once"]),
         ("deep again, ns a frame".to_owned(), |f| f["again"]),
         ("growth, ns a byte".to_owned(), |f| {
