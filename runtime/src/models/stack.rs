@@ -179,7 +179,7 @@ fn drop_against_shrink_and_scan() {
         let mut log = Vec::new();
         let frames = stack.retire(|frames, unscanned| {
             let mut note = note(&mut log);
-            (0..unscanned).for_each(|index| {
+            unscanned.for_each(|index| {
                 note(frames, index);
             });
         });

@@ -128,7 +128,7 @@ impl<'gc> Frames<'_, 'gc> {
         }
         assert!(slot < slots.len(), "a frame has no slot {slot}");
         let mut collected = None;
-        self.turn.shared.write_below(|| {
+        self.turn.shared.write_below(index, || {
             collected = Some(fiber::collect(&self.memory, index..index + 1));
             // SAFETY: as above; no marker reads it, because the lock is held.
             let slots = unsafe { slots.as_mut() };

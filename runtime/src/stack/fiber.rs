@@ -232,7 +232,7 @@ impl Stack {
     }
 
     fn looked_at<R>(&self, look: impl FnOnce(&Memory) -> R) -> R {
-        self.cell.shared.relocate(|memory| look(memory))
+        self.cell.shared.look(look)
     }
 }
 
@@ -250,10 +250,10 @@ impl Drop for Stack {
         let cell = &*self.cell;
         let core = cell.home.core();
         let memory = cell.shared.retire(|memory, unscanned| {
-            let Some(core) = core.filter(|_| unscanned > 0) else {
+            let Some(core) = core.filter(|_| !unscanned.is_empty()) else {
                 return;
             };
-            let logged = collect(memory, 0..unscanned);
+            let logged = collect(memory, unscanned);
             if logged.gave_up {
                 core.logs.give_up();
             }
