@@ -9,19 +9,15 @@ use super::pool::{BLOCK_BYTES_MIN, Block, Pages, Pool};
 use super::scan::Shared;
 use crate::collector::Collector;
 use crate::heap::Runtime;
-use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
 use crate::raw::task::{self, Task};
 use crate::sync::AtomicUsize;
-use alloc_core::{Mmap, PageHeap, ReserveError};
+use alloc_core::ReserveError;
 use gc_mark::{Kind, Object};
 use std::fmt;
 use std::sync::Arc;
-
-/// Addresses that a pool without a heap reserves, and the fewest that are worth having.
-const RESERVE_BYTES: [usize; 2] = [64 << 30, 64 << 20];
 
 /// How stacks are made.
 #[derive(Clone, Copy, Debug)]
@@ -64,16 +60,14 @@ impl Home {
 }
 
 impl Stacks {
-    /// Stacks without a collector: their frames hold plain data.
+    /// Stacks without a collector: their frames hold plain data. Their memory is of huge pages
+    /// where the system has any.
     ///
     /// # Errors
     ///
     /// [`ReserveError`] if the system has no address range for them.
     pub fn new(options: StackOptions) -> Result<Self, ReserveError> {
-        let source = AnySource::new(Mmap::default());
-        let [bytes, bytes_min] = RESERVE_BYTES;
-        let pages = PageHeap::new(source, bytes, bytes_min, |_| 0)?;
-        Ok(Self::with(Pages::Own(Box::new(pages)), options))
+        Ok(Self::with(Pages::own()?, options))
     }
 
     /// Stacks whose frames may hold references into `heap`, which their memory is counted in: it

@@ -187,3 +187,23 @@ fn memory_goes_back_to_the_page_heap() {
     assert_eq!(small.start_bytes(), 1024);
     assert!(large.start_bytes() > 8192, "{large:?} has learned");
 }
+
+/// A frame's data that reads like the head of a smaller frame, at the place where that would begin.
+///
+/// Kills: `pops-where-no-frame-begins`.
+#[test]
+fn data_that_looks_like_a_frame_is_none() {
+    static WORD: FrameKind<u64> = FrameKind::new("word");
+    static WORDS: FrameKind<[usize; 8]> = FrameKind::new("words");
+    let mut stack = stack(1 << 20);
+    stack.run(|frames| {
+        let mut words = [0; 8];
+        words[4] = (&raw const WORD).expose_provenance();
+        frames.push(&WORDS, words, 0, ()).unwrap();
+        let said = message(|| {
+            frames.pop(&WORD);
+        });
+        assert_eq!(said, "a frame `words` is used as a frame `word`");
+        assert_eq!(frames.pop(&WORDS), words);
+    });
+}
