@@ -59,13 +59,16 @@
 //! more, so its memory is given back once.
 
 use crate::raw::phase::Phase;
-use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock, pause};
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock, pause, try_lock};
 use std::ops::Range;
 
 /// Bytes of frames after which a chunk ends: some microseconds of scanning.
 pub(crate) const CHUNK_BYTES: usize = if cfg!(heapwright_loom) { 1 } else { 16 << 10 };
 /// Frames of the longest chunk that a marker claims.
 const CHUNK_FRAMES: u32 = if cfg!(heapwright_loom) { 1 } else { 256 };
+
+/// Times that the lock is tried before it is slept for.
+const ROUNDS: u32 = 200;
 
 /// A stack, as its fiber and the markers share it. `M` is the memory.
 pub(crate) struct Shared<M> {
@@ -111,7 +114,7 @@ struct Claim<'a, M: Clone> {
 
 impl<M: Clone> Drop for Claim<'_, M> {
     fn drop(&mut self) {
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.lock();
         state.claimed = 0;
         state.scanned = self.scanned;
         self.shared.meet(&mut state);
@@ -134,11 +137,24 @@ impl<M: Clone> Shared<M> {
         }
     }
 
+    /// The lock. Whoever has it gives it up in no time: so it is not slept for, which would last
+    /// longer than a chunk, unless its holder has lost the processor.
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        let rounds = if cfg!(heapwright_loom) { 0 } else { ROUNDS };
+        for round in 0..rounds {
+            if let Some(state) = try_lock(&self.state) {
+                return state;
+            }
+            pause(round);
+        }
+        lock(&self.state)
+    }
+
     /// Begins a turn of a mutator in `phase`, of which `cycle` is the number if it is that of
     /// marking. The caller must [`Self::descend`] before it writes a frame that is not
     /// [`Self::is_open`].
     pub(crate) fn mount(&self, phase: Phase, cycle: u64) -> M {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.hands = Hands::Mounted;
         match phase {
             Phase::Marking => self.begin(&mut state, cycle),
@@ -153,7 +169,7 @@ impl<M: Clone> Shared<M> {
 
     /// Ends a turn.
     pub(crate) fn unmount(&self, memory: M, depth: u32) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.memory = memory;
         state.depth = depth;
         state.hands = Hands::Idle;
@@ -192,7 +208,7 @@ impl<M: Clone> Shared<M> {
     fn when(&self, may: impl Fn(&State<M>) -> bool) -> MutexGuard<'_, State<M>> {
         let mut round = 0;
         loop {
-            let state = lock(&self.state);
+            let state = self.lock();
             if may(&state) {
                 return state;
             }
@@ -264,7 +280,7 @@ impl<M: Clone> Shared<M> {
 
     /// Looks at the memory.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&M) -> R) -> R {
-        look(&lock(&self.state).memory)
+        look(&self.lock().memory)
     }
 
     /// The fiber moves its memory, by `act`.
@@ -280,7 +296,7 @@ impl<M: Clone> Shared<M> {
 
     /// Calls `visit` with each frame of a stack that is not mounted, while none can be.
     pub(crate) fn visit_stopped(&self, mut visit: impl FnMut(&M, u32)) {
-        let state = lock(&self.state);
+        let state = self.lock();
         assert!(
             state.hands != Hands::Mounted,
             "a stack is mounted in a stopped world"

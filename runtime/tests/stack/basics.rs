@@ -6,6 +6,7 @@ use runtime::stack::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static CALL: FrameKind<u64, u32> = FrameKind::new("call");
+static ALIKE: FrameKind<u64, u32> = FrameKind::new("alike");
 static TEXT: FrameKind<String> = FrameKind::new("text");
 static WIDE: FrameKind<u128, u128> = FrameKind::new("wide");
 
@@ -126,6 +127,10 @@ fn misuse_panics_and_names_itself() {
         let at = frames.push(&CALL, 1, 0, 0).unwrap();
         let other = message(|| drop(frames.pop(&TEXT)));
         assert_eq!(other, "a frame `call` is used as a frame `text`");
+        let alike = message(|| {
+            frames.pop(&ALIKE);
+        });
+        assert_eq!(alike, "a frame `call` is used as a frame `alike`");
         frames.pop(&CALL);
         frames.push(&CALL, 2, 0, 0).unwrap();
         let gone = message(|| {
