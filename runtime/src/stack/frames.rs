@@ -302,10 +302,8 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         // SAFETY: the scope's frame is there: nobody else pops it.
         let frame = unsafe { self.memory.top_frame() };
         // SAFETY: a frame begins with its header, which this thread alone writes.
-        if !std::ptr::eq(
-            unsafe { frame.cast::<Header>().as_ref() }.kind,
-            kind.known(),
-        ) {
+        let found = unsafe { frame.cast::<Header>().as_ref() }.kind;
+        if !std::ptr::eq(found, kind.known()) {
             return false;
         }
         self.turn.floor.set(floor);

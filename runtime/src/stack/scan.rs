@@ -49,9 +49,10 @@
 //! a black object what it read in a frame that nobody has scanned. `tests/search.rs` searches all
 //! of this for what goes wrong with less.
 //!
-//! *Memory.* A frame below the watermark was written before the lock was last released, hence before
-//! it was claimed. A fiber that loads a lower watermark with Acquire, or takes the lock and finds no
-//! claim, sees what the marker did, which was to read, as having happened before it writes.
+//! *Memory.* A frame below the watermark was written before the lock was last released, hence
+//! before it was claimed. A fiber that loads a lower watermark with Acquire, or takes the lock and
+//! finds no claim, sees what the marker did, which was to read, as having happened before it
+//! writes.
 //!
 //! *Moving.* Growing and shrinking move the memory under the lock, while nothing is claimed, and
 //! shrinking that of a stack which is not mounted: a fiber that is mounted next finds the new

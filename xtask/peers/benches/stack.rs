@@ -1,9 +1,10 @@
 //! Stacks beside Go's: a push and a pop, growth, deep recursion, idle fibers; and how long a fiber
 //! on a deep stack is held while cycles scan it.
 //!
-//! `cargo bench -p peers --bench stack`, with the word `frames` or `steps` for a part. Rounds alternate between ours and Go's; a row shows the
-//! medians, and the median of the rounds' ratios. Without a `go` its columns are left out. Both
-//! use frames of 144 bytes; ours write all of theirs, Go's what the function touches.
+//! `cargo bench -p peers --bench stack`, with the word `frames` or `steps` for a part. Rounds
+//! alternate between ours and Go's; a row shows the medians, and the median of the rounds' ratios.
+//! Without a `go` its columns are left out. The deep frames are of 144 bytes; ours write all of
+//! theirs, Go's what the function touches.
 
 use peers::cost::cost;
 use peers::random::Random;
