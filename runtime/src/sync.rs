@@ -75,6 +75,15 @@ pub(crate) fn yield_now() {
     std::thread::yield_now();
 }
 
+/// Waits for some microseconds of another's work: the `round`-th time in a row.
+pub(crate) fn pause(round: u32) {
+    if cfg!(heapwright_loom) || round > 64 {
+        yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}
+
 /// Lets others run: the `round`-th time in a row, from a pause of the processor to a short sleep.
 pub(crate) fn relax(round: u32) {
     #[cfg(heapwright_loom)]

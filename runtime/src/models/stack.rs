@@ -86,7 +86,7 @@ fn assert_reported(wanted: &[usize], log: &[usize], seen: &[usize]) {
 /// A fiber goes down its stack and writes each frame, while a marker scans them.
 ///
 /// Kills: `watermark-stored-relaxed`, `watermark-loaded-relaxed`, `mounted-unbegun`,
-/// `frames-scanned-but-one`.
+/// `frames-scanned-but-one`, `descends-into-a-claim`, `met-too-early`.
 #[test]
 fn watermark_against_the_marker() {
     model("watermark_against_the_marker", || {
@@ -154,10 +154,64 @@ fn shrink_against_a_turn() {
     });
 }
 
+/// A fiber grows its stack while a marker scans it, and who gets the old memory writes it.
+///
+/// Kills: `moves-while-claimed`.
+#[test]
+fn growth_against_the_marker() {
+    model("growth_against_the_marker", || {
+        let stack = stack();
+        let marker = thread::spawn({
+            let stack = stack.clone();
+            move || pass(&stack)
+        });
+        let mut frames = stack.mount(Marking, CYCLE);
+        let left = stack.relocate(|shared| {
+            let left = std::mem::replace(shared, Frames::new([frames.read(0), frames.read(1)]));
+            frames = shared.clone();
+            left
+        });
+        left.write(0, 9);
+        left.write(1, 9);
+        stack.unmount(frames, 2);
+        let seen = marker.join().unwrap();
+        assert_reported(&[1, 2], &[], &seen);
+    });
+}
+
+/// Two cycles scan one stack, and each finds what is in it then.
+///
+/// Kills: `scanned-survives-a-cycle`.
+#[test]
+fn a_cycle_after_a_cycle() {
+    model("a_cycle_after_a_cycle", || {
+        let stack = stack();
+        assert_reported(&[1, 2], &[], &pass(&stack));
+        let frames = stack.mount(Idle, 0);
+        frames.write(0, 3);
+        stack.unmount(frames, 2);
+        let marker = thread::spawn({
+            let stack = stack.clone();
+            move || {
+                let mut seen = Vec::new();
+                while stack.scan(CYCLE + 1, note(&mut seen)) {}
+                seen
+            }
+        });
+        let frames = stack.mount(Marking, CYCLE + 1);
+        let mut log = open(&stack, 1);
+        frames.write(1, 9);
+        stack.unmount(frames, 2);
+        let seen = marker.join().unwrap();
+        log.retain(|object| *object == 2);
+        assert_reported(&[2, 3], &log, &seen);
+    });
+}
+
 /// A stack is dropped while a marker passes over it and one shrinks it: what was not scanned is
 /// logged, and its memory is given back once.
 ///
-/// Kills: `retired-still-idle`, `retired-unlogged`.
+/// Kills: `retired-still-idle`, `retired-unlogged`, `retires-while-claimed`.
 #[test]
 fn drop_against_shrink_and_scan() {
     model("drop_against_shrink_and_scan", || {
@@ -179,7 +233,7 @@ fn drop_against_shrink_and_scan() {
         let mut log = Vec::new();
         let frames = stack.retire(|frames, unscanned| {
             let mut note = note(&mut log);
-            (0..unscanned).for_each(|index| {
+            unscanned.for_each(|index| {
                 note(frames, index);
             });
         });

@@ -5,8 +5,9 @@
 
 use super::fiber;
 use super::frames::{Frames, another_kind};
-use super::kind::{FrameData, FrameKind, Known, SlotData};
+use super::kind::{FrameData, FrameKind, Header, Known, SlotData};
 use gc_mark::Trace;
+use std::ptr::NonNull;
 
 /// Where a frame is, as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Trace)]
@@ -27,26 +28,32 @@ impl<'gc> Frames<'_, 'gc> {
     #[inline(always)]
     pub fn here(&self) -> Option<FrameAt> {
         let index = self.memory.depth().checked_sub(1)?;
-        // SAFETY: there is such a frame, and this thread alone writes headers.
-        let serial = unsafe { self.memory.header(index) }.serial;
+        // SAFETY: there is such a frame.
+        let frame = unsafe { self.memory.frame(index) };
+        // SAFETY: a frame begins with its header, which this thread alone writes.
+        let serial = unsafe { frame.cast::<Header>().as_ref() }.serial();
         Some(FrameAt { index, serial })
     }
 
-    /// The index of the frame at `at`, if it is there and of this kind.
+    /// The frame at `at`, if it is there and of this kind.
     #[inline(always)]
-    pub(super) fn index_of<H, V>(&self, kind: &'static FrameKind<H, V>, at: FrameAt) -> u32 {
-        if at.index >= self.memory.depth() {
+    pub(super) fn frame_of<H, V>(
+        &self,
+        kind: &'static FrameKind<H, V>,
+        at: FrameAt,
+    ) -> NonNull<u8> {
+        let Some(frame) = self.memory.find(at.index) else {
             gone(at, kind.known());
-        }
-        // SAFETY: there is such a frame, and this thread alone writes headers.
-        let header = unsafe { self.memory.header(at.index) };
-        if header.serial != at.serial {
+        };
+        // SAFETY: a frame begins with its header, which this thread alone writes.
+        let header = unsafe { frame.cast::<Header>().as_ref() };
+        if header.serial() != at.serial {
             gone(at, kind.known());
         }
         if !std::ptr::eq(header.kind, kind.known()) {
             another_kind(header.kind, kind.known());
         }
-        at.index
+        frame
     }
 
     /// Pops what is above the frame at `at`, as a thrown exception does.
@@ -55,10 +62,10 @@ impl<'gc> Frames<'_, 'gc> {
     ///
     /// If there is no such frame any more, or a scope's is above it.
     pub fn unwind_to(&mut self, at: FrameAt) {
-        let is_there = at.index < self.memory.depth() && {
-            // SAFETY: there is such a frame, and this thread alone writes headers.
-            unsafe { self.memory.header(at.index) }.serial == at.serial
-        };
+        let is_there = self.memory.find(at.index).is_some_and(|frame| {
+            // SAFETY: a frame begins with its header, which this thread alone writes.
+            unsafe { frame.cast::<Header>().as_ref() }.serial() == at.serial
+        });
         assert!(is_there, "the frame to unwind to has been popped");
         while self.memory.depth() > at.index + 1 {
             self.discard();
@@ -75,9 +82,9 @@ impl<'gc> Frames<'_, 'gc> {
         kind: &'static FrameKind<H, V>,
         at: FrameAt,
     ) -> &H::With<'gc> {
-        let index = self.index_of(kind, at);
+        let frame = self.frame_of(kind, at);
         // SAFETY: initialised, of this kind, and written through `&mut self` alone.
-        unsafe { self.head_at::<H, V>(index).as_ref() }
+        unsafe { Self::head_in::<H, V>(frame).as_ref() }
     }
 
     /// A slot of a frame, anywhere in the stack.
@@ -92,9 +99,9 @@ impl<'gc> Frames<'_, 'gc> {
         at: FrameAt,
         slot: usize,
     ) -> V::With<'gc> {
-        let index = self.index_of(kind, at);
+        let frame = self.frame_of(kind, at);
         // SAFETY: initialised, of this kind, and written through `&mut self` alone.
-        let slots = unsafe { self.slots_at::<H, V>(index).as_ref() };
+        let slots = unsafe { Self::slots_in::<H, V>(frame).as_ref() };
         slots[slot]
     }
 
@@ -111,9 +118,9 @@ impl<'gc> Frames<'_, 'gc> {
         slot: usize,
         value: V::With<'gc>,
     ) {
-        let index = self.index_of(kind, at);
-        let mut slots = self.slots_at::<H, V>(index);
-        if self.shared.is_open(index) {
+        let (frame, index) = (self.frame_of(kind, at), at.index);
+        let mut slots = Self::slots_in::<H, V>(frame);
+        if self.turn.shared.is_open(index) {
             // SAFETY: initialised, of this kind, open, and this thread's.
             let slots = unsafe { slots.as_mut() };
             slots[slot] = value;
@@ -121,7 +128,7 @@ impl<'gc> Frames<'_, 'gc> {
         }
         assert!(slot < slots.len(), "a frame has no slot {slot}");
         let mut collected = None;
-        self.shared.write_below(|| {
+        self.turn.shared.write_below(index, || {
             collected = Some(fiber::collect(&self.memory, index..index + 1));
             // SAFETY: as above; no marker reads it, because the lock is held.
             let slots = unsafe { slots.as_mut() };
@@ -129,7 +136,7 @@ impl<'gc> Frames<'_, 'gc> {
         });
         collected
             .into_iter()
-            .for_each(|collected| self.log(collected));
+            .for_each(|collected| self.turn.log(collected));
     }
 }
 

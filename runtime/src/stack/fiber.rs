@@ -4,23 +4,20 @@ use super::StackError;
 use super::entry::EntryPoint;
 use super::frames::Frames;
 use super::memory::Memory;
+use super::mounted::Turn;
 use super::pool::{BLOCK_BYTES_MIN, Block, Pages, Pool};
 use super::scan::Shared;
 use crate::collector::Collector;
 use crate::heap::Runtime;
-use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::raw::inside::LogSink;
 use crate::raw::phase::Phase;
 use crate::raw::task::{self, Task};
 use crate::sync::AtomicUsize;
-use alloc_core::{Mmap, PageHeap, ReserveError};
+use alloc_core::ReserveError;
 use gc_mark::{Kind, Object};
 use std::fmt;
 use std::sync::Arc;
-
-/// Addresses that a pool without a heap reserves, and the fewest that are worth having.
-const RESERVE_BYTES: [usize; 2] = [64 << 30, 64 << 20];
 
 /// How stacks are made.
 #[derive(Clone, Copy, Debug)]
@@ -63,16 +60,14 @@ impl Home {
 }
 
 impl Stacks {
-    /// Stacks without a collector: their frames hold plain data.
+    /// Stacks without a collector: their frames hold plain data. Their memory is of huge pages
+    /// where the system has any.
     ///
     /// # Errors
     ///
     /// [`ReserveError`] if the system has no address range for them.
     pub fn new(options: StackOptions) -> Result<Self, ReserveError> {
-        let source = AnySource::new(Mmap::default());
-        let [bytes, bytes_min] = RESERVE_BYTES;
-        let pages = PageHeap::new(source, bytes, bytes_min, |_| 0)?;
-        Ok(Self::with(Pages::Own(Box::new(pages)), options))
+        Ok(Self::with(Pages::own()?, options))
     }
 
     /// Stacks whose frames may hold references into `heap`, which their memory is counted in: it
@@ -198,11 +193,14 @@ impl Stack {
     #[inline]
     pub(super) fn mounted<'gc, R>(
         &mut self,
-        moment: (Phase, u64),
+        (phase, cycle): (Phase, u64),
         sink: Option<&dyn LogSink>,
         run: impl for<'a> FnOnce(&mut Frames<'a, 'gc>) -> R,
     ) -> R {
-        let mut frames = Frames::mount(&self.cell, moment, sink);
+        let cell = &*self.cell;
+        let memory = cell.shared.mount(phase, cycle);
+        let turn = Turn::new(&cell.shared, &cell.home, sink, memory);
+        let mut frames = Frames::begin(&turn, memory);
         run(&mut frames)
     }
 
@@ -228,7 +226,7 @@ impl Stack {
     }
 
     fn looked_at<R>(&self, look: impl FnOnce(&Memory) -> R) -> R {
-        self.cell.shared.relocate(|memory| look(memory))
+        self.cell.shared.look(look)
     }
 }
 
@@ -246,10 +244,10 @@ impl Drop for Stack {
         let cell = &*self.cell;
         let core = cell.home.core();
         let memory = cell.shared.retire(|memory, unscanned| {
-            let Some(core) = core.filter(|_| unscanned > 0) else {
+            let Some(core) = core.filter(|_| !unscanned.is_empty()) else {
                 return;
             };
-            let logged = collect(memory, 0..unscanned);
+            let logged = collect(memory, unscanned);
             if logged.gave_up {
                 core.logs.give_up();
             }

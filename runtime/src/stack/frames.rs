@@ -3,16 +3,17 @@
 //! The top frame is always *open* (see `scan`): so pushing, popping and writing the top ask
 //! nothing of a collector but, at a pop, one compare of the next frame's index with the watermark.
 //! Frames further down are found by their addresses: see `address`.
+//!
+//! What a push and a pop change is in [`Memory`] and in the guard. What else a turn has is behind
+//! a reference, and the paths that are rarely taken get the memory by value and return it: nothing
+//! that a loop of pushes and pops calls may write to [`Frames`], so that a compiler keeps its words
+//! in registers over the whole loop.
 
+use super::Refused;
 use super::address::FrameAt;
-use super::fiber::{self, Cell, Collected, Home};
 use super::kind::{FRAME_BYTES_MAX, FrameData, FrameKind, FrameOf, Header, Known, SlotData, TAKEN};
 use super::memory::Memory;
-use super::scan::Shared;
-use super::{Refused, StackError};
-use crate::debug::Debug;
-use crate::raw::inside::LogSink;
-use crate::raw::phase::Phase;
+use super::mounted::{Turn, no_frame};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -23,83 +24,29 @@ use std::ptr::NonNull;
 /// a frame holds may refer to this heap's objects and to no other's.
 pub struct Frames<'a, 'gc> {
     pub(super) memory: Memory,
-    /// A pop from above this asks nothing: see [`Self::guard_again`].
-    guard: usize,
-    /// Frames that only their scope may pop.
-    floor: u32,
-    /// Frames when the turn began; what is above was pushed in it, and is open.
-    born: u32,
-    pub(super) shared: &'a Shared<Memory>,
-    home: &'a Home,
-    sink: Option<&'a dyn LogSink>,
+    /// A pop from above this asks nothing: see [`Turn::guard`].
+    pub(super) guard: usize,
+    pub(super) turn: &'a Turn<'a>,
     /// Invariant, as [`Gc`](crate::Gc)'s.
     brand: PhantomData<fn(&'gc ()) -> &'gc ()>,
 }
 
 impl<'a, 'gc> Frames<'a, 'gc> {
+    /// The frames in the memory of a stack that was mounted for this turn.
     #[inline]
-    pub(super) fn mount(
-        cell: &'a Cell,
-        (phase, cycle): (Phase, u64),
-        sink: Option<&'a dyn LogSink>,
-    ) -> Self {
-        let memory = cell.shared.mount(phase, cycle);
+    pub(super) fn begin(turn: &'a Turn<'a>, memory: Memory) -> Self {
+        // From here on, a panic unmounts.
         let mut frames = Self {
             memory,
             guard: 0,
-            floor: 0,
-            born: memory.depth(),
-            shared: &cell.shared,
-            home: &cell.home,
-            sink,
+            turn,
             brand: PhantomData,
         };
-        if let Some(top) = frames.born.checked_sub(1) {
-            frames.open(top);
+        if let Some(top) = turn.born.checked_sub(1) {
+            turn.open(top);
         }
-        frames.guard_again();
+        frames.guard = turn.guard(&frames.memory);
         frames
-    }
-
-    /// Makes frame `index` one that may be written; the frame above it is, or it is the top.
-    fn open(&self, index: u32) {
-        if !self.shared.is_open(index) {
-            self.open_slow();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn open_slow(&self) {
-        let mut collected = Collected {
-            entries: Vec::new(),
-            gave_up: false,
-        };
-        self.shared
-            .descend(|memory, index| fiber::collect_one(memory, index, &mut collected));
-        self.log(collected);
-    }
-
-    /// Sets the guard: below it a pop has a scope to respect, a frame to scan, or memory to poison.
-    /// (The watermark may have come down since: then a pop looks once too often.)
-    fn guard_again(&mut self) {
-        let watermark = self.shared.watermark();
-        let unscanned = if watermark > 0 { watermark + 1 } else { 0 };
-        let guarded = if self.home.options.poison {
-            u32::MAX
-        } else {
-            unscanned.max(self.floor)
-        };
-        self.guard = self.memory.guard(guarded);
-    }
-
-    pub(super) fn log(&self, collected: Collected) {
-        if let Some(sink) = self.sink {
-            if collected.gave_up {
-                sink.give_up();
-            }
-            sink.log_all(&collected.entries);
-        }
     }
 
     /// Frames on the stack.
@@ -130,17 +77,20 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     ) -> Result<FrameAt, Refused<H::With<'gc>>> {
         let bytes = FrameOf::<H, V>::bytes(slots);
         let room = bytes.is_some_and(|bytes| self.memory.has_room(bytes));
-        if !room && let Err(cause) = self.grow(kind.known(), bytes) {
-            return Err(Refused { head, cause });
+        if !room {
+            let changed = self.memory.changed();
+            if let Err(cause) = self.turn.grow(changed, kind.known(), bytes) {
+                return Err(Refused { head, cause });
+            }
+            let moved = self.turn.memory.get();
+            self.memory.follow(&moved);
+            self.guard = self.turn.guard(&moved);
         }
         let bytes = bytes.unwrap_or(FRAME_BYTES_MAX);
         // SAFETY: there is room, or the stack has grown.
-        let (frame, serial) = unsafe { self.memory.push(kind.known(), slots as u32, bytes) };
-        let index = self.memory.depth() - 1;
-        // SAFETY: memory of such a frame is there.
-        let at = unsafe { FrameOf::<H, V>::head(frame) }.cast::<H::With<'gc>>();
+        let frame = unsafe { self.memory.next_frame() };
         // SAFETY: the frame's own and aligned; the types differ in their brands (`Rebrand`).
-        unsafe { at.write(head) };
+        unsafe { Self::head_in::<H, V>(frame).write(head) };
         // SAFETY: memory of such a frame is there.
         let first = unsafe { FrameOf::<H, V>::slots(frame) }.cast::<V::With<'gc>>();
         for slot in 0..slots {
@@ -149,73 +99,41 @@ impl<'a, 'gc> Frames<'a, 'gc> {
             // SAFETY: as for the head.
             unsafe { at.write(fill) };
         }
+        // SAFETY: there is room, and so many bytes are what a frame with these slots has.
+        let serial = unsafe { self.memory.push(kind.known(), slots as u32, bytes) };
+        let index = self.memory.depth() - 1;
         Ok(FrameAt { index, serial })
     }
 
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, kind: &'static Known, bytes: Option<usize>) -> Result<(), StackError> {
-        let home = self.home;
-        let limit = |asked_bytes| StackError::Limit {
-            depth: self.memory.depth() as usize,
-            kind: kind.name,
-            asked_bytes,
-            used_bytes: self.memory.used_bytes(),
-            limit_bytes: home.options.limit_bytes,
-        };
-        let Some(bytes) = bytes else {
-            return Err(StackError::FrameTooLarge { kind: kind.name });
-        };
-        let needed_bytes = self.memory.bytes_with(bytes);
-        let Some(block) = fiber::grown(home, &self.memory, needed_bytes)? else {
-            return Err(limit(bytes));
-        };
-        let memory = &mut self.memory;
-        let left = self.shared.relocate(|shared| {
-            // SAFETY: fresh and larger; under the lock no marker reads, and the fiber is here.
-            let left = unsafe { memory.move_to(block) };
-            *shared = *memory;
-            left
-        });
-        // SAFETY: the stack's until now; nothing is in it any more.
-        unsafe { home.pool.give(left) };
-        memory.peak_bytes = memory.peak_bytes.max(needed_bytes);
-        self.guard_again();
-        Ok(())
-    }
-
-    /// The index of the top frame, which is of this kind.
+    /// The top frame, which is of this kind.
     #[inline(always)]
-    fn top_index<H, V>(&self, kind: &'static FrameKind<H, V>) -> u32 {
-        let Some(index) = self.memory.depth().checked_sub(1) else {
+    fn top_frame<H, V>(&self, kind: &'static FrameKind<H, V>) -> NonNull<u8> {
+        if self.memory.depth() == 0 {
             no_frame(kind.known());
-        };
-        // SAFETY: there is such a frame, and this thread alone writes headers.
-        let found = unsafe { self.memory.header(index) }.kind;
+        }
+        // SAFETY: there is one.
+        let frame = unsafe { self.memory.top_frame() };
+        // SAFETY: a frame begins with its header, which this thread alone writes.
+        let found = unsafe { frame.cast::<Header>().as_ref() }.kind;
         if !std::ptr::eq(found, kind.known()) {
             another_kind(found, kind.known());
         }
-        index
+        frame
     }
 
-    /// The head of frame `index`, which is of such a kind.
+    /// The head of a frame, which is of such a kind.
     #[inline(always)]
-    pub(super) fn head_at<H: FrameData, V: SlotData>(&self, index: u32) -> NonNull<H::With<'gc>> {
-        // SAFETY: the caller has checked the index.
-        let frame = unsafe { self.memory.frame(index) };
+    pub(super) fn head_in<H: FrameData, V: SlotData>(frame: NonNull<u8>) -> NonNull<H::With<'gc>> {
         // SAFETY: the caller has checked the kind.
         unsafe { FrameOf::<H, V>::head(frame) }.cast()
     }
 
     #[inline(always)]
-    pub(super) fn slots_at<H: FrameData, V: SlotData>(
-        &self,
-        index: u32,
+    pub(super) fn slots_in<H: FrameData, V: SlotData>(
+        frame: NonNull<u8>,
     ) -> NonNull<[V::With<'gc>]> {
-        // SAFETY: the caller has checked the index; this thread alone writes headers.
-        let count = unsafe { self.memory.header(index) }.slots as usize;
-        // SAFETY: as above.
-        let frame = unsafe { self.memory.frame(index) };
+        // SAFETY: a frame begins with its header, which this thread alone writes.
+        let count = unsafe { frame.cast::<Header>().as_ref() }.slots() as usize;
         // SAFETY: the caller has checked the kind.
         let first = unsafe { FrameOf::<H, V>::slots(frame) };
         NonNull::slice_from_raw_parts(first.cast(), count)
@@ -231,11 +149,11 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         &self,
         kind: &'static FrameKind<H, V>,
     ) -> (&H::With<'gc>, &[V::With<'gc>]) {
-        let index = self.top_index(kind);
-        // SAFETY: initialised, of this kind (`top_index`), and written through `&mut self` alone.
-        let head = unsafe { self.head_at::<H, V>(index).as_ref() };
+        let frame = self.top_frame(kind);
+        // SAFETY: initialised, of this kind (`top_frame`), and written through `&mut self` alone.
+        let head = unsafe { Self::head_in::<H, V>(frame).as_ref() };
         // SAFETY: as above.
-        (head, unsafe { self.slots_at::<H, V>(index).as_ref() })
+        (head, unsafe { Self::slots_in::<H, V>(frame).as_ref() })
     }
 
     /// The same, to be written: no store into a frame costs more than a store.
@@ -248,12 +166,12 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         &mut self,
         kind: &'static FrameKind<H, V>,
     ) -> (&mut H::With<'gc>, &mut [V::With<'gc>]) {
-        let index = self.top_index(kind);
-        // SAFETY: initialised and of this kind (`top_index`); the top frame is open, so no marker
+        let frame = self.top_frame(kind);
+        // SAFETY: initialised and of this kind (`top_frame`); the top frame is open, so no marker
         // reads it; borrowed with `self`.
-        let head = unsafe { self.head_at::<H, V>(index).as_mut() };
+        let head = unsafe { Self::head_in::<H, V>(frame).as_mut() };
         // SAFETY: as above; apart from the head.
-        (head, unsafe { self.slots_at::<H, V>(index).as_mut() })
+        (head, unsafe { Self::slots_in::<H, V>(frame).as_mut() })
     }
 
     /// Pops the top frame and returns its head.
@@ -267,25 +185,67 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         kind: &'static FrameKind<H, V>,
     ) -> H::With<'gc> {
         if !self.memory.is_above(self.guard) {
-            self.before_pop(kind.known());
+            let head = Self::pop_guarded(self.turn, self.memory.changed(), kind);
+            let popped = self.turn.memory.get();
+            (self.memory.top, self.memory.limit) = (popped.top, popped.limit);
+            self.guard = self.turn.guard(&popped);
+            return head;
         }
         // SAFETY: there is one: the guard is not below the bottom.
-        let frame = unsafe { self.memory.top_frame() };
-        // SAFETY: a frame begins with its header, which this thread alone writes.
-        let found = unsafe { frame.cast::<Header>().as_ref() }.kind;
-        if !std::ptr::eq(found, kind.known()) {
-            another_kind(found, kind.known());
-        }
-        // SAFETY: memory of a frame of this kind.
-        let head = unsafe { FrameOf::<H, V>::head(frame) }.cast::<H::With<'gc>>();
-        // SAFETY: initialised; the frame is forgotten below.
-        let head = unsafe { head.read() };
-        let end_bytes = self.memory.top;
-        // SAFETY: there is a frame.
-        unsafe { self.memory.pop() };
-        if self.guard == 0 {
-            self.poison(end_bytes);
-        }
+        unsafe { Self::pop_open(&mut self.memory, kind) }
+    }
+
+    /// A pop that has something to ask first. Nothing has changed if it panics.
+    #[cold]
+    #[inline(never)]
+    fn pop_guarded<H: FrameData, V: SlotData>(
+        turn: &Turn<'_>,
+        (top, limit, serial): (usize, usize, u32),
+        kind: &'static FrameKind<H, V>,
+    ) -> H::With<'gc> {
+        let mut memory = turn.memory_with(top, limit, serial);
+        turn.before_pop(&memory, kind.known());
+        // SAFETY: there is a frame (`before_pop`).
+        let head = unsafe { Self::pop_open(&mut memory, kind) };
+        turn.poison(&memory, top);
+        turn.memory.set(memory);
+        head
+    }
+
+    /// Pops the top frame, if it is of this kind.
+    ///
+    /// # Safety
+    ///
+    /// There is one.
+    #[inline(always)]
+    unsafe fn pop_open<H: FrameData, V: SlotData>(
+        memory: &mut Memory,
+        kind: &'static FrameKind<H, V>,
+    ) -> H::With<'gc> {
+        let frame = match FrameOf::<H, V>::BYTES {
+            // SAFETY: this function's own precondition.
+            Some(bytes) => unsafe { memory.top_frame_of(bytes) },
+            // SAFETY: as above.
+            None => Some(unsafe { memory.top_frame() }),
+        };
+        let frame = frame.filter(|frame| {
+            // SAFETY: a frame begins with its header, which this thread alone writes.
+            let found = unsafe { frame.cast::<Header>().as_ref() }.kind;
+            std::ptr::eq(found, kind.known())
+        });
+        let Some(frame) = frame else {
+            // SAFETY: as above.
+            let frame = unsafe { memory.top_frame() };
+            // SAFETY: as above.
+            another_kind(
+                unsafe { frame.cast::<Header>().as_ref() }.kind,
+                kind.known(),
+            );
+        };
+        // SAFETY: initialised and of this kind; the frame is forgotten below.
+        let head = unsafe { Self::head_in::<H, V>(frame).read() };
+        // SAFETY: the top frame.
+        unsafe { memory.pop(frame) };
         head
     }
 
@@ -298,70 +258,70 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         if self.memory.depth() == 0 {
             return false;
         }
-        self.before_pop(TAKEN.known());
+        self.turn.before_pop(&self.memory, TAKEN.known());
         let end_bytes = self.memory.top;
+        self.guard = self.turn.guard(&self.memory);
         // SAFETY: there is a frame.
         unsafe { self.memory.drop_top() };
-        self.poison(end_bytes);
+        self.turn.poison(&self.memory, end_bytes);
         true
-    }
-
-    /// The top frame is about to be popped, and the one below it to be the top.
-    #[cold]
-    #[inline(never)]
-    fn before_pop(&mut self, wanted: &'static Known) {
-        let Some(index) = self.memory.depth().checked_sub(1) else {
-            no_frame(wanted);
-        };
-        if index < self.floor {
-            popped_from_within();
-        }
-        if index > 0 {
-            self.open(index - 1);
-        }
-        self.guard_again();
-    }
-
-    fn poison(&self, end_bytes: usize) {
-        if self.home.options.poison {
-            // SAFETY: what was popped just now was there.
-            unsafe { self.memory.poison(end_bytes, Debug::POISON) };
-        }
     }
 
     /// Frames from this index up were pushed in this turn, and are open.
     pub(super) fn is_new(&self, index: u32) -> bool {
-        index >= self.born
+        index >= self.turn.born
     }
 
-    /// Raises the floor to the top; the floor before.
-    pub(super) fn raise_floor(&mut self) -> u32 {
-        let floor = std::mem::replace(&mut self.floor, self.memory.depth());
-        self.guard_again();
-        floor
+    /// Raises the floor to the top; the floor and the guard before.
+    #[inline(always)]
+    pub(super) fn raise_floor(&mut self) -> (u32, usize) {
+        let before = (self.turn.floor.replace(self.memory.depth()), self.guard);
+        // What is unscanned is below the top, so the guard for it is not lower than this one; that
+        // of a stack that is poisoned is.
+        self.guard = self.guard.min(self.memory.guard_here());
+        before
+    }
+
+    /// Lowers the floor and pops the top frame and drops its head, if it is a scope's of this kind,
+    /// on which nothing was left, and the frame below is as open as it was; false if not. `own` is
+    /// the guard that the scope had. It has not changed if the stack has not moved, because the
+    /// scope's floor is above what is unscanned; and there are no two places of the directory's end
+    /// at which it does not.
+    #[inline(always)]
+    pub(super) fn leave_top<H: FrameData>(
+        &mut self,
+        kind: &'static FrameKind<H>,
+        own: usize,
+        floor: u32,
+        guard: usize,
+    ) -> bool {
+        let is_same = self.guard == own && self.memory.guard_here() == own;
+        if !is_same || !self.memory.is_above(guard) {
+            return false;
+        }
+        // SAFETY: the scope's frame is there: nobody else pops it.
+        let frame = unsafe { self.memory.top_frame() };
+        // SAFETY: a frame begins with its header, which this thread alone writes.
+        let found = unsafe { frame.cast::<Header>().as_ref() }.kind;
+        if !std::ptr::eq(found, kind.known()) {
+            return false;
+        }
+        self.turn.floor.set(floor);
+        self.guard = guard;
+        // SAFETY: as above. What panics in the head's drop glue finds the frame gone.
+        drop(unsafe { Self::pop_open(&mut self.memory, kind) });
+        true
     }
 
     /// Lowers the floor and pops what is above frame `index`, and that one too.
+    #[cold]
+    #[inline(never)]
     pub(super) fn leave_scope(&mut self, floor: u32, index: u32) {
-        self.floor = floor;
-        self.guard_again();
+        self.turn.floor.set(floor);
+        self.guard = self.turn.guard(&self.memory);
         while self.memory.depth() > index {
             self.discard();
         }
-    }
-
-    /// Replaces the kind of a frame whose head has been moved out.
-    pub(super) fn set_taken(&mut self, index: u32, serial: u32, kind: &'static Known) {
-        debug_assert!(self.is_new(index));
-        let header = Header {
-            kind,
-            serial,
-            slots: 0,
-        };
-        // SAFETY: the caller has found the frame at this index.
-        let frame = unsafe { self.memory.frame(index) };
-        // SAFETY: a frame begins with its header; it is open, and this thread's.
-        unsafe { frame.cast().write(header) };
     }
 }
 
@@ -370,7 +330,7 @@ impl Drop for Frames<'_, '_> {
     fn drop(&mut self) {
         let memory = &mut self.memory;
         memory.peak_bytes = memory.peak_bytes.max(memory.used_bytes());
-        self.shared.unmount(*memory, memory.depth());
+        self.turn.shared.unmount(*memory, memory.depth());
     }
 }
 
@@ -384,21 +344,9 @@ impl fmt::Debug for Frames<'_, '_> {
 
 #[cold]
 #[inline(never)]
-fn no_frame(wanted: &Known) -> ! {
-    panic!("a frame `{}` is asked of an empty stack", wanted.name)
-}
-
-#[cold]
-#[inline(never)]
 pub(super) fn another_kind(found: &Known, wanted: &Known) -> ! {
     panic!(
         "a frame `{}` is used as a frame `{}`",
         found.name, wanted.name
     )
-}
-
-#[cold]
-#[inline(never)]
-fn popped_from_within() -> ! {
-    panic!("a scope's frame is popped from within: the scope's end does that")
 }

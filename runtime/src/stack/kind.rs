@@ -44,9 +44,27 @@ impl<T: Trace + for<'to> CopyUnder<'to> + Send + Sync + 'static> SlotData for T 
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) kind: &'static Known,
+    /// Serial number, and how many slots: one word, because a push writes it in one store.
+    numbers: u64,
+}
+
+impl Header {
+    #[inline(always)]
+    pub(crate) fn new(kind: &'static Known, serial: u32, slots: u32) -> Self {
+        let numbers = u64::from(serial) | u64::from(slots) << 32;
+        Self { kind, numbers }
+    }
+
     /// Tells the frame from others that were at its place.
-    pub(crate) serial: u32,
-    pub(crate) slots: u32,
+    #[inline(always)]
+    pub(crate) fn serial(&self) -> u32 {
+        self.numbers as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn slots(&self) -> u32 {
+        (self.numbers >> 32) as u32
+    }
 }
 
 const _: () = assert!(size_of::<Header>() == 16);
@@ -128,6 +146,12 @@ pub(crate) struct FrameOf<H, V>(PhantomData<(H, V)>);
 impl<H, V> FrameOf<H, V> {
     const SLOTS_AT: usize = (HEAD_AT + size_of::<H>()).next_multiple_of(align_of::<V>());
 
+    /// Bytes of a frame, if that does not depend on how many slots it has.
+    pub(crate) const BYTES: Option<usize> = match size_of::<V>() {
+        0 => Some(Self::SLOTS_AT.next_multiple_of(FRAME_ALIGN)),
+        _ => None,
+    };
+
     /// Bytes of a frame with so many slots; `None` if that is more than a frame may have.
     #[inline(always)]
     pub(crate) fn bytes(slots: usize) -> Option<usize> {
@@ -178,7 +202,7 @@ unsafe impl<H: Trace, V: Trace> ObjectType for FrameOf<H, V> {
             return;
         }
         // SAFETY: a frame begins with its header (precondition).
-        let count = unsafe { frame.cast::<Header>().as_ref() }.slots as usize;
+        let count = unsafe { frame.cast::<Header>().as_ref() }.slots() as usize;
         // SAFETY: as above.
         let slots = NonNull::slice_from_raw_parts(unsafe { Self::slots(frame) }, count);
         // SAFETY: as many slots are initialised, and shared (precondition).

@@ -2,23 +2,24 @@
 //! where each begins.
 //!
 //! ```text
-//! | frame 0 | frame 1 | ... | top           free          limit | ... | at of 1 | at of 0 | 0 |
+//! | frame 0 | frame 1 | ... | top             free             limit | ... | at of 1 | at of 0 |
 //! ```
 //!
 //! A frame is named by its index and found through the directory, so nothing in the memory is an
 //! address of the memory: growing copies both ends and rewrites nothing. The directory costs four
-//! bytes a frame, and in return an index from anywhere is checked with one compare. Its first entry
-//! is a zero, so that a pop reads where the frame below begins without asking whether there is one.
+//! bytes a frame, and in return an index from anywhere is checked with one compare. It is also what
+//! a pop finds the top frame by, which begins where the top will be.
 //!
-//! What a push and a pop need is kept in few words: they depend on each other through them.
+//! So a push and a pop change two words and a count, which a caller's loop keeps in registers: the
+//! type is `Copy`, and what is rare takes it and returns it by value (see `frames`).
 
-use super::kind::{FRAME_ALIGN, Header, Known};
+use super::kind::{Header, Known};
 use super::pool::Block;
 use crate::raw::object_type::ops;
 use gc_mark::{Kind, Object};
 use std::ptr::NonNull;
 
-/// Bytes of a directory's entry, which counts in units of [`FRAME_ALIGN`].
+/// Bytes of a directory's entry: a stack has 4 GiB at most.
 const ENTRY_BYTES: usize = size_of::<u32>();
 
 /// A stack's memory, as whoever uses it keeps it at hand. Offsets are in bytes.
@@ -27,12 +28,10 @@ pub(crate) struct Memory {
     pub(crate) block: Block,
     /// Where the next frame will be.
     pub(crate) top: usize,
-    /// Where the top frame is; 0 if there is none.
-    current: usize,
     /// Where the directory's next entry will be.
-    limit: usize,
+    pub(super) limit: usize,
     /// Of the next frame.
-    serial: u32,
+    pub(super) serial: u32,
     /// The most bytes in use that were seen.
     pub(crate) peak_bytes: usize,
 }
@@ -43,32 +42,26 @@ unsafe impl Send for Memory {}
 impl Memory {
     /// An empty stack in a block, which is nobody's.
     pub(crate) fn new(block: Block) -> Self {
-        let memory = Self {
+        Self {
             block,
             top: 0,
-            current: 0,
             limit: Self::limit_at(&block, 0),
             serial: 0,
             peak_bytes: 0,
-        };
-        // SAFETY: the last four bytes of the block.
-        let zero = unsafe { block.at.add(block.bytes() - ENTRY_BYTES) };
-        // SAFETY: in the block, aligned, and nobody's.
-        unsafe { zero.cast::<u32>().write(0) };
-        memory
+        }
     }
 
     /// Where the directory's next entry is with so many frames; 0 if there cannot be as many.
     #[inline(always)]
     fn limit_at(block: &Block, depth: u32) -> usize {
-        let bytes = (depth as usize + 2) * ENTRY_BYTES;
+        let bytes = (depth as usize + 1) * ENTRY_BYTES;
         block.bytes().saturating_sub(bytes)
     }
 
     /// Frames.
     #[inline(always)]
     pub(crate) fn depth(&self) -> u32 {
-        ((self.block.bytes() - self.limit) / ENTRY_BYTES - 2) as u32
+        ((self.block.bytes() - self.limit) / ENTRY_BYTES - 1) as u32
     }
 
     /// What [`Self::is_above`] asks for.
@@ -80,6 +73,19 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn is_above(&self, guard: usize) -> bool {
         self.limit < guard
+    }
+
+    /// The guard that what is on top now asks for.
+    #[inline(always)]
+    pub(crate) fn guard_here(&self) -> usize {
+        self.limit
+    }
+
+    /// The words that pushes and pops change: where the top is, where the directory ends, and the
+    /// next serial.
+    #[inline(always)]
+    pub(crate) fn changed(&self) -> (usize, usize, u32) {
+        (self.top, self.limit, self.serial)
     }
 
     /// Bytes in use, the directory's included.
@@ -102,6 +108,19 @@ impl Memory {
         self.used_bytes() + bytes + ENTRY_BYTES
     }
 
+    /// Frame `index`, if there is one.
+    #[inline(always)]
+    pub(crate) fn find(&self, index: u32) -> Option<NonNull<u8>> {
+        let place = Self::limit_at(&self.block, index);
+        if place <= self.limit {
+            return None;
+        }
+        // SAFETY: the entries behind the limit are those of frames.
+        let at = unsafe { self.entry(place) };
+        // SAFETY: frames are inside the block.
+        Some(unsafe { self.block.at.add(at) })
+    }
+
     /// Frame `index`.
     ///
     /// # Safety
@@ -110,12 +129,23 @@ impl Memory {
     #[inline(always)]
     pub(crate) unsafe fn frame(&self, index: u32) -> NonNull<u8> {
         debug_assert!(index < self.depth());
-        // SAFETY: the directory has an entry for each frame.
-        let entry = unsafe { self.block.at.add(Self::limit_at(&self.block, index)) };
-        // SAFETY: written when the frame was pushed.
-        let at = unsafe { entry.cast::<u32>().read() } as usize * FRAME_ALIGN;
+        // SAFETY: the directory has an entry for each frame (precondition).
+        let at = unsafe { self.entry(Self::limit_at(&self.block, index)) };
         // SAFETY: frames are inside the block.
         unsafe { self.block.at.add(at) }
+    }
+
+    /// Where the frame is that has its entry here.
+    ///
+    /// # Safety
+    ///
+    /// It is the entry of a frame that has not been popped.
+    #[inline(always)]
+    unsafe fn entry(&self, place: usize) -> usize {
+        // SAFETY: the directory is in the block.
+        let entry = unsafe { self.block.at.add(place) };
+        // SAFETY: written when the frame was pushed.
+        (unsafe { entry.cast::<u32>().read() }) as usize
     }
 
     /// The top frame.
@@ -125,70 +155,83 @@ impl Memory {
     /// There is one.
     #[inline(always)]
     pub(crate) unsafe fn top_frame(&self) -> NonNull<u8> {
+        // SAFETY: the last entry is the top frame's, and there is one (precondition).
+        let at = unsafe { self.entry(self.limit + ENTRY_BYTES) };
         // SAFETY: frames are inside the block.
-        unsafe { self.block.at.add(self.current) }
+        unsafe { self.block.at.add(at) }
     }
 
-    /// The header of frame `index`.
+    /// Where the next frame will be.
     ///
     /// # Safety
     ///
-    /// There are more frames than that, and nobody writes the header meanwhile.
+    /// There is room for one.
     #[inline(always)]
-    pub(crate) unsafe fn header(&self, index: u32) -> &Header {
-        // SAFETY: this function's own precondition.
-        let frame = unsafe { self.frame(index) };
-        // SAFETY: a frame begins with a header.
-        unsafe { frame.cast().as_ref() }
+    pub(crate) unsafe fn next_frame(&self) -> NonNull<u8> {
+        // SAFETY: inside the block (precondition).
+        unsafe { self.block.at.add(self.top) }
     }
 
-    /// Adds a frame of `bytes`, whose head and slots the caller initialises next: the frame, and
-    /// its serial.
+    /// Adds a frame of `bytes`, whose head and slots the caller has initialised; its serial. (In
+    /// this order a pop that follows knows what it will find, if it was compiled with the push.)
     ///
     /// # Safety
     ///
     /// There is room for it, and `bytes` is what the kind's frames with so many slots have.
     #[inline(always)]
-    pub(crate) unsafe fn push(
-        &mut self,
-        kind: &'static Known,
-        slots: u32,
-        bytes: usize,
-    ) -> (NonNull<u8>, u32) {
+    pub(crate) unsafe fn push(&mut self, kind: &'static Known, slots: u32, bytes: usize) -> u32 {
         let (at, serial) = (self.top, self.serial);
+        // SAFETY: there is room (precondition).
+        let frame = unsafe { self.next_frame() };
+        let header = Header::new(kind, serial, slots);
+        // SAFETY: room for the frame (precondition), aligned as offsets and blocks are.
+        unsafe { frame.cast().write(header) };
         // SAFETY: there is room (precondition).
         let entry = unsafe { self.block.at.add(self.limit) };
         // SAFETY: inside the block, aligned, and nobody's.
-        unsafe { entry.cast::<u32>().write((at / FRAME_ALIGN) as u32) };
-        // SAFETY: inside the block.
-        let frame = unsafe { self.block.at.add(at) };
-        let header = Header {
-            kind,
-            serial,
-            slots,
-        };
-        // SAFETY: room for the frame (precondition), aligned as offsets and blocks are.
-        unsafe { frame.cast().write(header) };
+        unsafe { entry.cast::<u32>().write(at as u32) };
         self.serial = serial.wrapping_add(1);
-        self.current = at;
         self.top = at + bytes;
         self.limit -= ENTRY_BYTES;
-        (frame, serial)
+        serial
+    }
+
+    /// The top frame, if it has so many bytes. Where it is does not wait for the directory then,
+    /// which is compared only.
+    ///
+    /// # Safety
+    ///
+    /// There is one.
+    #[inline(always)]
+    pub(crate) unsafe fn top_frame_of(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let at = self.top.wrapping_sub(bytes);
+        // SAFETY: the last entry is the top frame's, and there is one (precondition).
+        let found = unsafe { self.entry(self.limit + ENTRY_BYTES) };
+        if found as u32 != at as u32 {
+            return None;
+        }
+        // SAFETY: the frame's place: a difference of less than 4 GiB is not cut.
+        Some(unsafe { self.block.at.add(at) })
+    }
+
+    /// Takes over what a move has changed. (Each for itself: see the head of the file.)
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, moved: &Memory) {
+        self.block = moved.block;
+        self.limit = moved.limit;
+        self.peak_bytes = moved.peak_bytes;
     }
 
     /// Forgets the top frame, whose head is dropped or moved out.
     ///
     /// # Safety
     ///
-    /// There is one.
+    /// It is the top frame.
     #[inline(always)]
-    pub(crate) unsafe fn pop(&mut self) {
-        self.top = self.current;
+    pub(crate) unsafe fn pop(&mut self, frame: NonNull<u8>) {
+        // SAFETY: frames are inside the block.
+        self.top = unsafe { frame.offset_from_unsigned(self.block.at) };
         self.limit += ENTRY_BYTES;
-        // SAFETY: the entry of the frame below, or the zero before all entries.
-        let entry = unsafe { self.block.at.add(self.limit + ENTRY_BYTES) };
-        // SAFETY: written by `push` or `new`.
-        self.current = unsafe { entry.cast::<u32>().read() } as usize * FRAME_ALIGN;
     }
 
     /// Fills what was above the top with `byte`, up to `end_bytes`.
@@ -213,8 +256,8 @@ impl Memory {
         let frame = unsafe { self.top_frame() };
         // SAFETY: a frame begins with its header.
         let info = unsafe { frame.cast::<Header>().as_ref() }.kind.info;
-        // SAFETY: as above.
-        unsafe { self.pop() };
+        // SAFETY: the top frame.
+        unsafe { self.pop(frame) };
         if info.needs_drop {
             // SAFETY: of that kind, initialised, and no longer in the directory.
             unsafe { (ops(info).drop)(frame) };
@@ -236,7 +279,7 @@ impl Memory {
             // SAFETY: an initialised frame of that kind, which nobody writes (precondition).
             unsafe { (ops(info).visit)(frame, report) };
         }
-        info.size + header.slots as usize * size_of::<usize>()
+        info.size + header.slots() as usize * size_of::<usize>()
     }
 
     /// Moves everything into `block`, and returns the block that it was in.

@@ -68,6 +68,7 @@ mod frames;
 mod kind;
 mod list;
 mod memory;
+mod mounted;
 mod pool;
 mod scan;
 mod scope;

@@ -5,13 +5,14 @@
 //! heap, and so to the scavenger; of each small size one free run is kept, so that a stack that
 //! comes and goes does not take the page heap's lock each time.
 //!
-//! The pages are a collected heap's, and count towards its limit, or a page heap of the pool's own.
+//! The pages are a collected heap's, and count towards its limit, or a page heap of the pool's own,
+//! which is of huge pages from its beginning: its first stack makes 2 MiB resident.
 //! The pool's lock is not held when the page heap is called.
 
 use crate::ports::source::AnySource;
 use crate::raw::core::Core;
 use crate::sync::{Mutex, lock};
-use alloc_core::{Exhausted, PAGE_BYTES, PageHeap, PageRun};
+use alloc_core::{Exhausted, Mmap, PAGE_BYTES, PageHeap, PageRun, ReserveError};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ const BLOCK_SHIFT: u32 = 10;
 const ORDERS: usize = 23;
 /// Bytes of a run that small blocks share.
 const RUN_BYTES: usize = 32 << 10;
+/// Addresses that a pool without a heap reserves, and the fewest that are worth having.
+const RESERVE_BYTES: [usize; 2] = [64 << 30, 64 << 20];
 /// Not in the list of runs with room.
 const NOWHERE: u32 = u32::MAX;
 
@@ -29,7 +32,8 @@ const NOWHERE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     pub(crate) at: NonNull<u8>,
-    order: u8,
+    /// A power of two.
+    bytes: usize,
     /// Which of the run's blocks.
     index: u8,
     run: u32,
@@ -38,7 +42,7 @@ pub(crate) struct Block {
 impl Block {
     #[inline(always)]
     pub(crate) fn bytes(&self) -> usize {
-        BLOCK_BYTES_MIN << self.order
+        self.bytes
     }
 }
 
@@ -161,6 +165,29 @@ pub(crate) enum Pages {
 }
 
 impl Pages {
+    /// Pages of the pool's own, huge ones where the system has any: a stack that grows touches
+    /// twice its size for the first time, which by small pages costs several times the copying.
+    ///
+    /// # Errors
+    ///
+    /// [`ReserveError`] if the system has no address range for them.
+    pub(crate) fn own() -> Result<Self, ReserveError> {
+        let source = AnySource::new(Mmap::default());
+        let [bytes, bytes_min] = RESERVE_BYTES;
+        let pages = PageHeap::new(source, bytes, bytes_min, |_| 0)?;
+        // A hint: if it is refused, pages are small.
+        #[cfg(target_os = "linux")]
+        // SAFETY: the range is the page heap's alone; the advice changes no content.
+        let _ = unsafe {
+            libc::madvise(
+                pages.base().as_ptr().cast(),
+                pages.heap_bytes(),
+                libc::MADV_HUGEPAGE,
+            )
+        };
+        Ok(Self::Own(Box::new(pages)))
+    }
+
     pub(crate) fn heap(&self) -> &PageHeap<AnySource> {
         match self {
             Self::Own(pages) => pages,
@@ -223,7 +250,7 @@ impl Pool {
         let at = unsafe { heap.address(pages).add(offset) };
         Ok(Block {
             at,
-            order,
+            bytes: BLOCK_BYTES_MIN << order,
             index,
             run,
         })
@@ -235,9 +262,8 @@ impl Pool {
     ///
     /// It came from this pool's [`Self::take`], and nobody uses it any more.
     pub(crate) unsafe fn give(&self, block: Block) {
-        let Block {
-            order, index, run, ..
-        } = block;
+        let Block { index, run, .. } = block;
+        let order = (block.bytes >> BLOCK_SHIFT).ilog2() as u8;
         let empty = lock(&self.orders)[order as usize].give(order, run, index);
         if let Some(pages) = empty {
             // SAFETY: every block of the run is free, and nobody knows of it any more.
@@ -249,7 +275,6 @@ impl Pool {
 #[cfg(all(test, not(heapwright_loom)))]
 mod tests {
     use super::*;
-    use alloc_core::Mmap;
 
     fn pool() -> Pool {
         let source = AnySource::new(Mmap::default());

@@ -7,7 +7,7 @@
 use super::Refused;
 use super::address::FrameAt;
 use super::frames::Frames;
-use super::kind::{FrameData, FrameKind, TAKEN};
+use super::kind::{FrameData, FrameKind, Header, TAKEN};
 use crate::collector::Collector;
 use crate::cx::{Cx, Exhausted};
 use crate::gc::Gc;
@@ -31,15 +31,23 @@ impl<T> fmt::Debug for Place<'_, T> {
 }
 
 /// A frame that is popped with everything above it, whatever happens.
-struct Scope<'s, 'a, 'gc> {
+struct Scope<'s, 'a, 'gc, T: FrameData> {
     frames: &'s mut Frames<'a, 'gc>,
+    kind: &'static FrameKind<T>,
     index: u32,
-    floor: u32,
+    /// The scope around: its floor, and the guard in it.
+    around: (u32, usize),
+    /// The guard in this one, which is also where the directory ends while this frame is the top.
+    guard: usize,
 }
 
-impl Drop for Scope<'_, '_, '_> {
+impl<T: FrameData> Drop for Scope<'_, '_, '_, T> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.frames.leave_scope(self.floor, self.index);
+        let (floor, guard) = self.around;
+        if !self.frames.leave_top(self.kind, self.guard, floor, guard) {
+            self.frames.leave_scope(floor, self.index);
+        }
     }
 }
 
@@ -66,6 +74,7 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// # Errors
     ///
     /// [`Refused`], with the value, if there is no room; `run` is not called then.
+    #[inline]
     pub fn with<T: FrameData, R>(
         &mut self,
         kind: &'static FrameKind<T>,
@@ -73,11 +82,13 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         run: impl for<'f> FnOnce(&mut Frames<'a, 'gc>, Place<'f, T>) -> R,
     ) -> Result<R, Refused<T::With<'gc>>> {
         let at = self.push(kind, value, 0, ())?;
-        let floor = self.raise_floor();
+        let around = self.raise_floor();
         let scope = Scope {
-            frames: self,
+            kind,
             index: at.index,
-            floor,
+            around,
+            guard: self.guard,
+            frames: self,
         };
         let place = Place {
             at,
@@ -94,9 +105,9 @@ impl<'a, 'gc> Frames<'a, 'gc> {
     /// If the place is of another stack.
     #[inline]
     pub fn value<'v, T: FrameData>(&'v self, place: &'v Place<'_, T>) -> &'v T::With<'gc> {
-        let index = self.index_of(place.kind, place.at);
+        let frame = self.frame_of(place.kind, place.at);
         // SAFETY: initialised, of this kind, and written through `&mut self` alone.
-        unsafe { self.head_at::<T, ()>(index).as_ref() }
+        unsafe { Self::head_in::<T, ()>(frame).as_ref() }
     }
 
     /// The same, to be changed.
@@ -109,10 +120,10 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         &'v mut self,
         place: &'v mut Place<'_, T>,
     ) -> &'v mut T::With<'gc> {
-        let index = self.index_of(place.kind, place.at);
-        assert!(self.is_new(index), "a place of another stack");
+        let frame = self.frame_of(place.kind, place.at);
+        assert!(self.is_new(place.at.index), "a place of another stack");
         // SAFETY: initialised and of this kind; pushed in this turn, so open; borrowed with `self`.
-        unsafe { self.head_at::<T, ()>(index).as_mut() }
+        unsafe { Self::head_in::<T, ()>(frame).as_mut() }
     }
 
     /// Moves the value at a place to the heap, where it may stay for as long as anything refers to
@@ -135,11 +146,13 @@ impl<'a, 'gc> Frames<'a, 'gc> {
         C: Collector,
         T::With<'gc>: Managed + Rebrand<With<'gc> = T::With<'gc>> + Send + Sync,
     {
-        let index = self.index_of(place.kind, place.at);
-        assert!(self.is_new(index), "a place of another stack");
+        let frame = self.frame_of(place.kind, place.at);
+        assert!(self.is_new(place.at.index), "a place of another stack");
         // SAFETY: initialised and of this kind; from now on the frame is taken to be empty.
-        let value = unsafe { self.head_at::<T, ()>(index).read() };
-        self.set_taken(index, place.at.serial, TAKEN.known());
+        let value = unsafe { Self::head_in::<T, ()>(frame).read() };
+        let taken = Header::new(TAKEN.known(), place.at.serial, 0);
+        // SAFETY: a frame begins with its header; it is open, and this thread's.
+        unsafe { frame.cast().write(taken) };
         cx.try_alloc(value)
     }
 }

@@ -6,6 +6,7 @@ use runtime::stack::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static CALL: FrameKind<u64, u32> = FrameKind::new("call");
+static ALIKE: FrameKind<u64, u32> = FrameKind::new("alike");
 static TEXT: FrameKind<String> = FrameKind::new("text");
 static WIDE: FrameKind<u128, u128> = FrameKind::new("wide");
 
@@ -59,7 +60,7 @@ fn frames_stay_what_they_are_while_the_stack_grows() {
             assert!(slots.len() as u64 == number % 7 && slots.iter().all(|slot| *slot == 7));
             assert_eq!(frames.pop(&CALL), number);
         }
-        assert_eq!((frames.depth(), frames.used_bytes()), (0, 4));
+        assert_eq!((frames.depth(), frames.used_bytes()), (0, 0));
     });
 }
 
@@ -126,6 +127,10 @@ fn misuse_panics_and_names_itself() {
         let at = frames.push(&CALL, 1, 0, 0).unwrap();
         let other = message(|| drop(frames.pop(&TEXT)));
         assert_eq!(other, "a frame `call` is used as a frame `text`");
+        let alike = message(|| {
+            frames.pop(&ALIKE);
+        });
+        assert_eq!(alike, "a frame `call` is used as a frame `alike`");
         frames.pop(&CALL);
         frames.push(&CALL, 2, 0, 0).unwrap();
         let gone = message(|| {
@@ -186,4 +191,24 @@ fn memory_goes_back_to_the_page_heap() {
     assert!(stacks.in_use_bytes() <= 5 * (32 << 10));
     assert_eq!(small.start_bytes(), 1024);
     assert!(large.start_bytes() > 8192, "{large:?} has learned");
+}
+
+/// A frame's data that reads like the head of a smaller frame, at the place where that would begin.
+///
+/// Kills: `pops-where-no-frame-begins`.
+#[test]
+fn data_that_looks_like_a_frame_is_none() {
+    static WORD: FrameKind<u64> = FrameKind::new("word");
+    static WORDS: FrameKind<[usize; 8]> = FrameKind::new("words");
+    let mut stack = stack(1 << 20);
+    stack.run(|frames| {
+        let mut words = [0; 8];
+        words[4] = (&raw const WORD).expose_provenance();
+        frames.push(&WORDS, words, 0, ()).unwrap();
+        let said = message(|| {
+            frames.pop(&WORD);
+        });
+        assert_eq!(said, "a frame `words` is used as a frame `word`");
+        assert_eq!(frames.pop(&WORDS), words);
+    });
 }

@@ -150,3 +150,31 @@ fn a_promoted_value_lives_in_the_heap() {
     mutator.collect().unwrap();
     assert_eq!(Arc::strong_count(&one), 1, "the collector drops it then");
 }
+
+/// Scopes that leave frames of the very kind of their values, and scopes whose stack moves.
+///
+/// Kills: `scope-left-from-a-moved-stack`.
+#[test]
+fn a_scope_takes_what_was_left_in_it() {
+    let stacks = Stacks::new(StackOptions::default()).unwrap();
+    let mut stack = stacks.stack(&EntryPoint::new("test")).unwrap();
+    let counted = Arc::new(());
+    stack.run(|frames| {
+        for left in [0, 1, 2, 300] {
+            let outer = frames.with(&COUNTED, counted.clone(), |frames, _| {
+                let inner = frames.with(&COUNTED, counted.clone(), |frames, _| {
+                    for _ in 0..left {
+                        frames.push(&COUNTED, counted.clone(), 0, ()).unwrap();
+                    }
+                });
+                inner.unwrap();
+                assert_eq!((frames.depth(), Arc::strong_count(&counted)), (1, 2));
+                for _ in 0..left {
+                    frames.push(&COUNTED, counted.clone(), 0, ()).unwrap();
+                }
+            });
+            outer.unwrap();
+            assert_eq!((frames.depth(), Arc::strong_count(&counted)), (0, 1));
+        }
+    });
+}

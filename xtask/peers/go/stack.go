@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 var sink uint64
@@ -73,11 +76,90 @@ func residentBytes() float64 {
 	return pages * float64(os.Getpagesize())
 }
 
+type held struct {
+	number *uint64
+	more   [2]uint64
+}
+
+// step calls down some frames and comes back.
+//
+//go:noinline
+func step(depth int, number *uint64) uint64 {
+	frame := held{number: number}
+	if depth > 0 {
+		frame.more[0] = step(depth-1, frame.number)
+	}
+	return *frame.number + frame.more[0]
+}
+
+// beside recurses until the stack is deep, and there takes steps until it is told to stop: what
+// each took, in nanoseconds.
+//
+//go:noinline
+func beside(bytes, used int, number *uint64, stop *atomic.Bool, times []int64) []int64 {
+	frame := held{number: number}
+	// What a frame of this function takes, as its stack's growth shows.
+	if used < bytes {
+		times = beside(bytes, used+frameBytes, frame.number, stop, times)
+		frame.more[0] += *frame.number
+		return times
+	}
+	random := uint64(7)
+	for !stop.Load() {
+		random ^= random << 13
+		random ^= random >> 7
+		random ^= random << 17
+		begun := time.Now()
+		sink += step(int(random%300), frame.number)
+		times = append(times, time.Since(begun).Nanoseconds())
+	}
+	return times
+}
+
+// frameBytes is what `go build -gcflags=-S` says of the frame of `beside`, with the return address
+// and the frame pointer; at the least.
+const frameBytes = 160
+
+// steps prints how long a goroutine on a deep stack is kept while cycles follow each other.
+func steps(bytes, cycles int) {
+	var stop atomic.Bool
+	number := new(uint64)
+	*number = 7
+	begun := make(chan struct{})
+	done := make(chan []int64)
+	go func() {
+		close(begun)
+		done <- beside(bytes, 0, number, &stop, make([]int64, 0, 1<<24))
+	}()
+	<-begun
+	time.Sleep(300 * time.Millisecond)
+	for cycle := 0; cycle < cycles; cycle++ {
+		runtime.GC()
+	}
+	stop.Store(true)
+	times := <-done
+	slices.Sort(times)
+	at := func(share float64) float64 {
+		return float64(times[int(float64(len(times)-1)*share)]) / 1000
+	}
+	fmt.Println("median", at(0.5))
+	fmt.Println("thousandth", at(0.999))
+	fmt.Println("longest", at(1))
+	fmt.Println("cycles", cycles)
+	fmt.Fprintln(os.Stderr, sink)
+}
+
 func main() {
+	deepBytes := flag.Int("deep", 0, "bytes of the stack whose goroutine's steps are timed")
+	cycles := flag.Int("cycles", 50, "cycles meanwhile")
 	depth := flag.Int("depth", 100_000, "frames of the deep recursion")
 	calls := flag.Int("calls", 20_000_000, "calls of a leaf")
 	fibers := flag.Int("fibers", 100_000, "goroutines that wait")
 	flag.Parse()
+	if *deepBytes > 0 {
+		steps(*deepBytes, *cycles)
+		return
+	}
 
 	begun := cpu()
 	for call := 0; call < *calls; call++ {
