@@ -105,11 +105,11 @@ impl Bits {
     /// Clears the bit whose neighbours others may be changing.
     #[inline]
     pub fn clear(&self, bit: usize) {
-        // Release: pairs with the Acquire in `next_set`; who finds the bit clear may find the
-        // line empty as well.
+        // Relaxed: who finds the bit clear goes on to the next. What others released with theirs
+        // stays released: this is a read-modify-write.
         self.words
             .get(bit / 64)
-            .fetch_and(!mask(bit), Ordering::Release);
+            .fetch_and(!mask(bit), Ordering::Relaxed);
     }
 
     /// Sets bits of the word at `index` whose neighbours others may be setting.
@@ -162,13 +162,6 @@ impl Bits {
     pub fn word(&self, index: usize) -> u64 {
         // Relaxed: ordered by the claim or the hand-over of the span that the caller owns.
         self.words.get(index).load(Ordering::Relaxed)
-    }
-
-    /// The word at `index`, whose bits others may be changing.
-    #[inline]
-    pub(crate) fn published(&self, index: usize) -> u64 {
-        // Acquire: pairs with the Release in `set`.
-        self.words.get(index).load(Ordering::Acquire)
     }
 
     /// Overwrites the word at `index`; the caller owns every bit in it.

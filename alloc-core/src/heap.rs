@@ -338,7 +338,7 @@ impl<S: PageSource> Heap<S> {
         self.spans.generation(span)
     }
 
-    /// Moves the generation word, by compare-exchange; true for the one who did.
+    /// Moves the generation word, by compare-exchange; true for the one who did. Acquire.
     #[inline]
     pub fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool {
         self.spans.exchange_generation(span, current, new)

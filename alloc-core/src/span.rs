@@ -188,10 +188,10 @@ impl Spans {
     #[inline]
     pub(crate) fn exchange_generation(&self, span: u32, current: u32, new: u32) -> bool {
         let word = &self.line(span).generation;
-        // AcqRel: acquires what the last sweep published (Release in `publish_generation`) and
-        // what the last owner counted; releases the claim to whoever tries next.
+        // Acquire: pairs with the Release in `publish_generation`, and what the last owner counted
+        // came before that. Nothing is handed over by the claim itself.
         // Relaxed on failure: the loser touches nothing.
-        word.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed)
+        word.compare_exchange(current, new, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -228,16 +228,16 @@ impl Spans {
 
     /// Whether somebody allocates from the span, as far as one look tells.
     pub(crate) fn is_owned(&self, span: u32) -> bool {
-        // Acquire: pairs with the Release in `disown`; who finds it unowned sees its count.
-        self.line(span).owner.load(Ordering::Acquire) != 0
+        // Relaxed: for statistics, which say that they may be a moment old.
+        self.line(span).owner.load(Ordering::Relaxed) != 0
     }
 
     /// What the span's objects are; `None` where no span begins.
     #[inline]
     pub(crate) fn info(&self, span: u32) -> Option<&'static TypeInfo> {
-        // Acquire: pairs with the Release of birth's generation word, so that a non-null pointer
-        // comes with the description it points to (which is static in any case).
-        let info = self.line(span).info.load(Ordering::Acquire);
+        // Relaxed: whoever knows of the span found its head bit or its generation word (Acquire
+        // both), which birth set after this.
+        let info = self.line(span).info.load(Ordering::Relaxed);
         // SAFETY: null, or made from a `&'static TypeInfo` in `birth`.
         unsafe { info.as_ref() }
     }
@@ -330,9 +330,10 @@ impl Spans {
     #[inline]
     pub(crate) fn by_drop(&self, from: u32, needs_drop: bool) -> u64 {
         debug_assert_eq!(from % 64, 0, "{from} is not the first page of a word");
-        let heads = self.heads.published(from as usize / 64);
-        // After the heads, so that birth has set the bit of each span in them.
-        let glue = self.glue.published(from as usize / 64);
+        // Of a span that is being born either may be missing: nobody looks at it but by its
+        // generation word, which says that there is nothing to sweep.
+        let heads = self.heads.word(from as usize / 64);
+        let glue = self.glue.word(from as usize / 64);
         heads & if needs_drop { glue } else { !glue }
     }
 

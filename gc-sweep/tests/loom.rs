@@ -277,6 +277,53 @@ fn nobody_sweeps_before_it_is_opened() {
     });
 }
 
+/// Who finds the sweep done may touch the spans, also when the next cycle has been announced since.
+///
+/// Kills: `relaxed-advance`.
+#[test]
+fn done_is_done_when_closed_again() {
+    explore("done_is_done_when_closed_again", || {
+        let sweeper = Arc::new(Sweeper::new());
+        let space = Space::new(&sweeper, &[Glue::Without]);
+        sweeper.begin(1);
+        let reader = thread::spawn({
+            let (sweeper, space) = (Arc::clone(&sweeper), Arc::clone(&space));
+            move || {
+                if sweeper.is_done() {
+                    space.0[0].content.with(|_| ());
+                }
+            }
+        });
+        sweeper.finish(&*space);
+        sweeper.advance();
+        reader.join().unwrap();
+    });
+}
+
+/// A visitor that looked at one cycle enters the next, of a heap that has grown meanwhile: it sees
+/// where that one ends, and does not take its spans for swept.
+///
+/// Kills: `relaxed-entry`.
+#[test]
+fn a_late_visitor_sees_the_new_end() {
+    explore("a_late_visitor_sees_the_new_end", || {
+        let sweeper = Arc::new(Sweeper::new());
+        sweeper.begin(0);
+        let space = Space::new(&sweeper, &[Glue::Without]);
+        let visitor = thread::spawn({
+            let (sweeper, space) = (Arc::clone(&sweeper), Arc::clone(&space));
+            move || {
+                sweeper.sweep_batch(&*space, Glue::Without, 1);
+            }
+        });
+        sweeper.finish(&*space);
+        sweeper.begin(1);
+        visitor.join().unwrap();
+        sweeper.finish(&*space);
+        space.assert_swept(&sweeper, 1);
+    });
+}
+
 /// Work is handed to the background thread twice; both are done without a third wake-up, and
 /// the thread ends when it is told to.
 ///
