@@ -346,8 +346,7 @@ fn publish_by_swap() {
 
 /// Two threads publish by compare-exchange: one wins, and the other reads the winner's object.
 ///
-/// Kills: `exchange-relaxed-failure`, `exchange-without-release`. The Acquire of its success is
-/// for nothing that a model sees: who succeeds holds the old value already.
+/// Kills: `exchange-relaxed-failure`, `exchange-without-release`.
 #[test]
 fn publish_by_compare_exchange() {
     model("publish_by_compare_exchange", || {
@@ -366,5 +365,30 @@ fn publish_by_compare_exchange() {
         });
         let own = exchange(&heap, 2);
         assert!(own != other.join().unwrap(), "one of them wins");
+    });
+}
+
+/// A program takes a cell for a lock: who finds in it what it knows already, by an exchange that
+/// succeeds, sees what the thread did that stored it.
+///
+/// Kills: `exchange-without-acquire`.
+#[test]
+fn a_cell_as_a_lock() {
+    model("a_cell_as_a_lock", || {
+        let heap = Heap::new([0; OBJECTS]);
+        let other = thread::spawn({
+            let heap = heap.clone();
+            move || {
+                heap.init(1);
+                heap.slots[0].store(word_of(2), Phase::Idle, |_| ());
+            }
+        });
+        if heap.slots[0]
+            .compare_exchange(word_of(2), word_of(3))
+            .is_ok()
+        {
+            heap.read(1);
+        }
+        other.join().unwrap();
     });
 }

@@ -59,7 +59,8 @@ impl Slot {
         current: *mut u8,
         new: *mut u8,
     ) -> Result<*mut u8, *mut u8> {
-        // AcqRel, and Acquire on failure: as in `swap` and in `load`.
+        // AcqRel, and Acquire on failure: as in `swap` and in `load`. On success the old value is
+        // known, but not what was done before it was stored.
         self.0
             .compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire)
     }
