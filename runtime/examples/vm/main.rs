@@ -4,7 +4,7 @@
 //! analysis allows, and says what that has spared:
 //!
 //! ```text
-//! cargo run --release -p runtime --example vm -- 40
+//! cargo run --release -p runtime --example vm
 //! ```
 //!
 //! An object in a frame is some of the frame's slots, and its address the frame's and a slot; the
@@ -39,7 +39,7 @@ fn compare(functions: &[code::Function]) -> Result<[Run; 2]> {
 }
 
 fn main() -> Result<()> {
-    let size = std::env::args().nth(1).unwrap_or_else(|| "10".to_owned());
+    let size = std::env::args().nth(1).unwrap_or_else(|| "40".to_owned());
     let size: i64 = size.parse().context("how large: a number from 1 to 60")?;
     ensure!((1..=60).contains(&size), "how large: a number from 1 to 60");
     for (name, functions) in programs::all(size) {
