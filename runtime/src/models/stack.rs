@@ -107,6 +107,33 @@ fn watermark_against_the_marker() {
     });
 }
 
+/// A fiber takes its guard when it is mounted, and writes what lies above it without a further look,
+/// while a marker scans.
+///
+/// Kills: `guard-loaded-relaxed`.
+#[test]
+fn guard_against_the_marker() {
+    model("guard_against_the_marker", || {
+        let stack = stack();
+        let marker = thread::spawn({
+            let stack = stack.clone();
+            move || pass(&stack)
+        });
+        let frames = stack.mount(Marking, CYCLE);
+        let (watermark, mut log) = (stack.watermark(), Vec::new());
+        for index in [1, 0] {
+            // As `Mounted::guard` has it.
+            if watermark > 0 && index <= watermark {
+                log.append(&mut open(&stack, index));
+            }
+            frames.write(index as usize, 9);
+        }
+        stack.unmount(frames, 1);
+        let seen = marker.join().unwrap();
+        assert_reported(&[1, 2], &log, &seen);
+    });
+}
+
 /// A mutator that marks reads a frame and hides what it found; the stack goes to one that still
 /// arms, which writes the frame.
 ///
