@@ -107,8 +107,8 @@ fn watermark_against_the_marker() {
     });
 }
 
-/// A fiber takes its guard when it is mounted, and writes what lies above it without a further look,
-/// while a marker scans.
+/// A fiber takes its guard when it is mounted, and writes what lies above it without a further
+/// look, while a marker scans.
 ///
 /// Kills: `guard-loaded-relaxed`.
 #[test]

@@ -47,7 +47,7 @@ impl WeakGate {
     /// Judges an upgrade by a mutator that logs. `is_marked` looks at the target's mark.
     pub(crate) fn pass(&self, is_marked: impl Fn() -> bool) -> Upgrade {
         loop {
-            // Acquire: pairs with the AcqRel in `clear`; who finds it clearing sees every mark.
+            // Acquire: pairs with the Release in `clear`; who finds it clearing sees every mark.
             let gate = self.0.load(Ordering::Acquire);
             if is_marked() {
                 return Upgrade::Take;
@@ -73,8 +73,8 @@ impl WeakGate {
 
     /// The wave was not clean, or no mutator marks any more.
     pub(crate) fn open(&self) {
-        // Release: pairs with the Acquire in `pass`; nothing hangs on it but good order.
-        self.0.store(OPEN, Ordering::Release);
+        // Relaxed: who finds it open logs its target, whatever else it sees.
+        self.0.store(OPEN, Ordering::Relaxed);
     }
 
     /// Whether marks are final.
@@ -85,10 +85,10 @@ impl WeakGate {
     }
 
     fn exchange(&self, from: usize, to: usize) -> bool {
-        // AcqRel: the Release pairs with the Acquire in `pass`: marks before clearing; the Acquire
-        // keeps what the winner does next behind it. Relaxed on failure: judged anew.
+        // Release: pairs with the Acquire in `pass`: marks before clearing. Who wins goes on with
+        // what is its own, or came by a handshake. Relaxed on failure: judged anew.
         self.0
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(from, to, Ordering::Release, Ordering::Relaxed)
             .is_ok()
     }
 }
