@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use work::{Common, Counts, churn, hoard, keep_coming, program, ring, strings};
+use work::{Common, Counts, churn, hoard, is_exhaustion, keep_coming, program, ring, strings};
 
 /// Bytes of pages that the shared heap may use.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -63,8 +63,7 @@ fn length() -> Duration {
 fn quieten() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let said = info.payload_as_str().unwrap_or("");
-        if !said.starts_with("no memory for") {
+        if !is_exhaustion(info.payload()) {
             usual(info);
         }
     }));

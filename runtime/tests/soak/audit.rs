@@ -60,10 +60,8 @@ pub(crate) fn check_samples(samples: &[Sample], before: usize, limit_bytes: usiz
     let warm = &samples[samples.len() / 4..];
     let third = warm.len() / 3;
     let (first, last) = (&warm[..third], &warm[warm.len() - third..]);
-    let figures: [(&str, fn(&Sample) -> usize); 2] = [
-        ("resident", |sample| sample.resident),
-        ("heap", |sample| sample.heap),
-    ];
+    let resident: fn(&Sample) -> usize = |sample| sample.resident;
+    let figures = [("resident", resident), ("heap", |sample| sample.heap)];
     let mut said = format!("resident_max_mib={} of {}", resident_max >> 20, bound >> 20);
     for (name, figure) in figures {
         let (first, last) = (mean(first, figure), mean(last, figure));

@@ -226,7 +226,7 @@ pub(crate) fn program(common: &Common, random: &mut Random, until: Instant) {
             mutator.enter(|cx| (0..steps).for_each(|_| model.step(cx)));
         });
         if let Err(payload) = catch_unwind(closure) {
-            assert!(is_exhaustion(&payload), "another panic");
+            assert!(is_exhaustion(&*payload), "another panic");
             add(&common.counts.refused, 1);
         }
         add(&common.counts.steps, steps as u64);
@@ -293,7 +293,7 @@ pub(crate) fn hoard(common: &Common, random: &mut Random, until: Instant) {
 }
 
 /// Whether a panic says that there was no memory.
-pub(crate) fn is_exhaustion(payload: &Box<dyn Any + Send>) -> bool {
+pub(crate) fn is_exhaustion(payload: &(dyn Any + Send)) -> bool {
     let text = payload.downcast_ref::<String>();
     text.is_some_and(|text| text.starts_with("no memory for"))
 }
