@@ -113,11 +113,20 @@ impl Model {
             Some((id, Ref::Map(map))) if self.twins.contains_key(&id) => Some((id, map)),
             _ => None,
         });
-        let (Some((id, map)), Some((key_id, key))) = (found, self.walk_to_node(cx)) else {
-            return;
+        let Some((id, map)) = found else { return };
+        let choice = self.random.below(4);
+        let key = match choice {
+            // One that is there, or few would ever be met again.
+            0 | 1 => {
+                let keys = map.pairs.entries(cx).into_iter().map(|(key, _)| key);
+                keys.map(|key| (key.token.id / TOKENS_MAX, key))
+                    .min_by_key(|(key_id, _)| *key_id)
+            }
+            _ => self.walk_to_node(cx),
         };
+        let Some((key_id, key)) = key else { return };
         let known = self.twins[&id].pairs.get(&key_id).copied();
-        let old = match self.random.below(4) {
+        let old = match choice {
             0 => {
                 let old = map.pairs.remove(cx, key);
                 self.twins.entry(id).or_default().pairs.remove(&key_id);
