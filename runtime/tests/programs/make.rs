@@ -78,13 +78,7 @@ impl Model {
                 Ref::Cells(cx.try_alloc_slice(cells).ok()?)
             }
             13..15 => Ref::Shelf(self.shelf(cx, id)?),
-            15..18 => Ref::Map(
-                cx.try_alloc(Map {
-                    token: token(0),
-                    pairs: Default::default(),
-                })
-                .ok()?,
-            ),
+            15..18 => Ref::Map(self.map(cx, id)?),
             _ => Ref::Node(
                 cx.try_alloc(Node {
                     token: token(0),
@@ -107,13 +101,49 @@ impl Model {
         cx.try_alloc(shelf).ok()
     }
 
-    /// Sets, looks up or takes away what belongs to a node in a weak map.
-    pub(crate) fn pair<C: Collector>(&mut self, cx: &Cx<'_, C>) {
-        let found = (0..4).find_map(|_| match self.walk(cx) {
+    fn map<'gc, C: Collector>(&self, cx: &Cx<'gc, C>, id: u64) -> Option<Gc<'gc, Map<'gc>>> {
+        let map = Map {
+            token: self.drops.token(id * TOKENS_MAX),
+            pairs: Default::default(),
+        };
+        cx.try_alloc(map).ok()
+    }
+
+    /// A map that the roots reach, if a few walks come to one; or else a new root.
+    fn find_map<'gc, C: Collector>(&mut self, cx: &Cx<'gc, C>) -> Option<(u64, Gc<'gc, Map<'gc>>)> {
+        let found = (0..2).find_map(|_| match self.walk(cx) {
             Some((id, Ref::Map(map))) if self.twins.contains_key(&id) => Some((id, map)),
             _ => None,
         });
-        let Some((id, map)) = found else { return };
+        if found.is_some() {
+            return found;
+        }
+        let known = self.roots.iter().find_map(|(id, root)| match root.get(cx) {
+            Ref::Map(map) if self.twins.contains_key(id) => Some((*id, map)),
+            _ => None,
+        });
+        if known.is_some() {
+            return known;
+        }
+        let id = self.fresh_id();
+        let Some(map) = self.map(cx, id) else {
+            self.drops.forget(id * TOKENS_MAX..(id + 1) * TOKENS_MAX);
+            return None;
+        };
+        let twin = Twin {
+            tokens: 1,
+            ..Twin::default()
+        };
+        self.twins.insert(id, twin);
+        self.roots.push((id, AnyRoot::new(cx, Ref::Map(map))));
+        Some((id, map))
+    }
+
+    /// Sets, looks up or takes away what belongs to a node in a weak map.
+    pub(crate) fn pair<C: Collector>(&mut self, cx: &Cx<'_, C>) {
+        let Some((id, map)) = self.find_map(cx) else {
+            return;
+        };
         let choice = self.random.below(4);
         let key = match choice {
             // One that is there, or few would ever be met again.
