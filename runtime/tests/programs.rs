@@ -16,6 +16,9 @@ mod common;
 mod custom_collector;
 #[path = "programs/graph.rs"]
 mod graph;
+#[allow(dead_code, reason = "what breaks a closure is not used here")]
+#[path = "programs/make.rs"]
+mod make;
 #[path = "programs/objects.rs"]
 mod objects;
 

@@ -26,6 +26,9 @@ mod common;
 mod graph;
 #[path = "stress/kinds.rs"]
 mod kinds;
+#[allow(dead_code, reason = "what breaks a closure is not used here")]
+#[path = "programs/make.rs"]
+mod make;
 #[path = "stress/modes.rs"]
 mod modes;
 #[path = "programs/objects.rs"]

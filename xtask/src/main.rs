@@ -17,6 +17,7 @@ mod mutants;
 mod orderings;
 mod sanitize;
 mod size_classes;
+mod soak;
 mod stress;
 mod tally;
 mod tasks;
@@ -61,7 +62,9 @@ enum Task {
     Orderings(orderings::Options),
     /// Stress the allocator by millions of operations and the collector for minutes
     Stress(stress::Options),
-    /// Mutate programs for the allocator's oracles, guided by coverage
+    /// Run ring, graphs and programs together for minutes, under one limit, with faults
+    Soak(soak::Options),
+    /// Mutate programs for the oracles of allocator and heap, guided by coverage
     Fuzz(fuzz::Options),
     /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
     Sanitize(sanitize::Options),
@@ -103,6 +106,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
         Task::Orderings(options) => orderings::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
+        Task::Soak(options) => soak::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,

@@ -142,21 +142,27 @@ impl Seen {
     }
 }
 
-/// Runs the test and passes on what it says on its error output, where its lines are.
+/// Runs the test and remembers what it said of its rounds.
 fn watch(command: &mut Command) -> Result<Seen> {
+    let mut seen = Seen::default();
+    seen.ok = watch_lines(command, |line| seen.line(line))?;
+    Ok(seen)
+}
+
+/// Runs a test, passes on what it says on its error output, and shows each line to `line`; whether
+/// it ended well.
+pub(crate) fn watch_lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut child = command
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
     let output = child.stderr.take().context("the output is not piped")?;
-    let mut seen = Seen::default();
     for bytes in BufReader::new(output).split(b'\n') {
         let text = String::from_utf8_lossy(&bytes?).into_owned();
         eprintln!("{text}");
-        seen.line(&text);
+        line(&text);
     }
-    seen.ok = child.wait()?.success();
-    Ok(seen)
+    Ok(child.wait()?.success())
 }
 
 /// What to say of a failure, and how to replay it.

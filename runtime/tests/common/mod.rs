@@ -4,7 +4,8 @@
 
 use runtime::{Builder, Collector, Debug, Runtime, Trace};
 use std::any::Any;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -58,6 +59,19 @@ impl Drops {
             !dropped
         });
         taken
+    }
+
+    /// Forgets those of these tokens that were made: they never got into the heap, and each was
+    /// dropped once.
+    pub(crate) fn forget(&self, ids: Range<u64>) {
+        let mut table = self.table();
+        for id in ids {
+            let times = table.remove(&id);
+            assert!(
+                times.is_none_or(|times| times == 1),
+                "token {id}: {times:?}"
+            );
+        }
     }
 
     /// Panics unless each token was dropped exactly once.
@@ -125,25 +139,58 @@ pub(crate) fn in_time(act: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// A generator of numbers: xorshift64*, good enough to choose programs with.
+/// Where a program's choices come from: a generator of numbers (xorshift64*, good enough to choose
+/// programs with), or a byte string, which a fuzzer mutates.
 #[derive(Clone)]
-pub(crate) struct Random(u64);
+pub(crate) enum Random {
+    Seed(u64),
+    /// What is left of the string.
+    Bytes(VecDeque<u8>),
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        Self::Seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// The choices that these bytes spell; zeroes when they are over.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.iter().copied().collect())
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+        match self {
+            Self::Seed(state) => {
+                *state ^= *state >> 12;
+                *state ^= *state << 25;
+                *state ^= *state >> 27;
+                state.wrapping_mul(0x2545_F491_4F6C_DD1D)
+            }
+            Self::Bytes(bytes) => (0..8).fold(0, |number, _| {
+                number << 8 | u64::from(bytes.pop_front().unwrap_or(0))
+            }),
+        }
     }
 
-    /// A number below `end`.
+    /// A number below `end`; of a byte string it takes one byte for up to 256, two for more.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 33) as usize % end
+        match self {
+            Self::Seed(_) => (self.next() >> 33) as usize % end,
+            Self::Bytes(bytes) => {
+                let mut byte = || usize::from(bytes.pop_front().unwrap_or(0));
+                let number = if end <= 0x100 {
+                    byte()
+                } else {
+                    byte() << 8 | byte()
+                };
+                number % end
+            }
+        }
+    }
+
+    /// Whether the bytes are used up; a generator's numbers never are.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if bytes.is_empty())
     }
 }
 

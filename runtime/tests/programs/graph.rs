@@ -4,22 +4,22 @@
 //! over two vectors. Each object's numbers are checked against the twin wherever a program goes.
 
 use crate::common::{Drops, Random, Token};
-use crate::objects::{
-    AnyRoot, Item, LARGE_WORDS, Large, Node, Ref, Shelf, TOKENS_MAX, Table, edge, text_of,
-};
-use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, RwLocked};
-use std::collections::{BTreeSet, HashMap};
+use crate::objects::{AnyRoot, LARGE_WORDS, Node, Ref, TOKENS_MAX, edge, text_of};
+use runtime::{Collector, Cx, Gc, Root};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 /// What the twin knows of an object.
 #[derive(Clone, Default)]
-struct Twin {
+pub(crate) struct Twin {
     /// Drop tokens: one, or one an element.
-    tokens: u64,
+    pub(crate) tokens: u64,
     /// Edges in the order of the list.
-    edges: Vec<u64>,
-    cell: Option<u64>,
-    weak: Option<u64>,
+    pub(crate) edges: Vec<u64>,
+    pub(crate) cell: Option<u64>,
+    pub(crate) weak: Option<u64>,
+    /// Of a weak map: value by key.
+    pub(crate) pairs: BTreeMap<u64, u64>,
 }
 
 /// Roots that several threads see: a node's number and a handle to it.
@@ -27,9 +27,9 @@ pub(crate) type Board = Mutex<Vec<(u64, Root<Node<'static>>)>>;
 
 /// A program's twin of its part of the heap, and its roots.
 pub(crate) struct Model {
-    twins: HashMap<u64, Twin>,
-    roots: Vec<(u64, AnyRoot)>,
-    next_id: u64,
+    pub(crate) twins: HashMap<u64, Twin>,
+    pub(crate) roots: Vec<(u64, AnyRoot)>,
+    pub(crate) next_id: u64,
     pub(crate) random: Random,
     pub(crate) drops: Drops,
     /// Cycles run when they like, so that what is unreachable may be gone or not.
@@ -49,7 +49,7 @@ impl Model {
     }
 
     /// Checks that `to` is object `id`, and alive.
-    fn check(&self, id: u64, to: Ref<'_>) {
+    pub(crate) fn check(&self, id: u64, to: Ref<'_>) {
         let alive = |token: &Token, index: u64| {
             assert_eq!(token.id, id * TOKENS_MAX + index, "another object is here");
             assert_eq!(
@@ -69,6 +69,7 @@ impl Model {
             }
             Ref::Text(text) => assert_eq!(&*text, text_of(id)),
             Ref::Table(table) => alive(&table.token, 0),
+            Ref::Map(map) => alive(&map.token, 0),
             Ref::Cells(cells) => assert_eq!(cells.len(), cells_of(id)),
             Ref::Shelf(shelf) => {
                 alive(&shelf.token, 0);
@@ -78,7 +79,7 @@ impl Model {
     }
 
     /// A random object that the roots reach, by a random way; `None` without roots.
-    fn walk<'gc, C: Collector>(&mut self, cx: &Cx<'gc, C>) -> Option<(u64, Ref<'gc>)> {
+    pub(crate) fn walk<'gc, C: Collector>(&mut self, cx: &Cx<'gc, C>) -> Option<(u64, Ref<'gc>)> {
         if self.roots.is_empty() {
             return None;
         }
@@ -113,7 +114,7 @@ impl Model {
     }
 
     /// As `walk`, to a node that this program made.
-    fn walk_to_node<'gc, C: Collector>(
+    pub(crate) fn walk_to_node<'gc, C: Collector>(
         &mut self,
         cx: &Cx<'gc, C>,
     ) -> Option<(u64, Gc<'gc, Node<'gc>>)> {
@@ -124,66 +125,13 @@ impl Model {
         }
     }
 
-    /// Allocates an object of a random kind.
-    fn make<'gc, C: Collector>(&mut self, cx: &Cx<'gc, C>) -> (u64, Ref<'gc>) {
-        let id = self.next_id;
-        self.next_id += 1;
-        let token = |index| self.drops.token(id * TOKENS_MAX + index);
-        let mut twin = Twin {
-            tokens: 1,
-            ..Twin::default()
-        };
-        let made = match self.random.below(40) {
-            0 => Ref::Large(cx.alloc(Large {
-                token: token(0),
-                words: [id; LARGE_WORDS],
-                edges: Locked::default(),
-            })),
-            1..5 => {
-                twin.tokens = 0;
-                Ref::Text(cx.alloc_str(&text_of(id)))
-            }
-            5..10 => {
-                let len = self.random.below(6);
-                let to: Vec<_> = (0..len).filter_map(|_| self.walk(cx)).collect();
-                (twin.tokens, twin.edges) = (to.len() as u64, to.iter().map(|to| to.0).collect());
-                let drops = self.drops.clone();
-                let items = to.into_iter().enumerate().map(|(index, (_, to))| Item {
-                    token: drops.token(id * TOKENS_MAX + index as u64),
-                    to,
-                });
-                Ref::Slice(cx.alloc_slice(items.collect::<Vec<_>>()))
-            }
-            10..12 => Ref::Table(cx.alloc(Table {
-                token: token(0),
-                edges: RwLocked::default(),
-            })),
-            12 => {
-                twin.tokens = 0;
-                let cells: Vec<_> = (0..cells_of(id)).map(|_| GcCell::empty()).collect();
-                Ref::Cells(cx.alloc_slice(cells))
-            }
-            13..15 => Ref::Shelf(cx.alloc(Shelf {
-                token: token(0),
-                numbers: [(); 2].map(|()| cx.alloc_slice([id; 3])),
-                edges: Box::default(),
-            })),
-            _ => Ref::Node(cx.alloc(Node {
-                token: token(0),
-                edges: Locked::default(),
-                cell: GcCell::empty(),
-                weak: Locked::default(),
-            })),
-        };
-        self.twins.insert(id, twin);
-        (id, made)
-    }
-
     /// One random step of a program.
     pub(crate) fn step<C: Collector>(&mut self, cx: &Cx<'_, C>) {
-        match self.random.below(20) {
+        match self.random.below(22) {
             0..6 => {
-                let (id, made) = self.make(cx);
+                let Some((id, made)) = self.make(cx) else {
+                    return;
+                };
                 let holder = self.walk(cx);
                 let held = holder.is_some_and(|holder| self.link(cx, holder, (id, made)));
                 if !held && (self.roots.len() < 30 || self.random.below(8) == 0) {
@@ -215,7 +163,8 @@ impl Model {
                 }
             }
             18 => self.follow_weak(cx),
-            _ => (0..10).for_each(|n| _ = cx.alloc([n; 9])),
+            19..21 => self.pair(cx),
+            _ => (0..10).for_each(|n| _ = cx.try_alloc([n; 9])),
         }
     }
 
@@ -238,7 +187,7 @@ impl Model {
                 (Some(cell), Ref::Node(node)) => cell.set(cx, Some(node)),
                 _ => return false,
             },
-            Ref::Slice(_) | Ref::Text(_) => return false,
+            Ref::Slice(_) | Ref::Text(_) | Ref::Map(_) => return false,
         }
         twin.edges.push(id);
         true
@@ -274,8 +223,9 @@ impl Model {
             }
             _ => {
                 assert!(node.cell.compare_exchange(cx, old, to).is_ok());
-                let fresh = cx.alloc(0_u8);
-                assert_ne!(old.map(Gc::address), Some(Gc::address(fresh)));
+                if let Ok(fresh) = cx.try_alloc(0_u8) {
+                    assert_ne!(old.map(Gc::address), Some(Gc::address(fresh)));
+                }
             }
         }
         twin.cell = to_id;
@@ -336,29 +286,30 @@ impl Model {
 
     /// Walks the whole graph and compares each object with its twin.
     pub(crate) fn verify<C: Collector>(&self, cx: &Cx<'_, C>) {
-        let mut seen = BTreeSet::new();
-        let mut stack: Vec<_> = self
-            .roots
-            .iter()
-            .map(|(id, root)| (*id, root.get(cx)))
-            .collect();
-        while let Some((id, at)) = stack.pop() {
-            self.check(id, at);
-            let Some(twin) = self.twins.get(&id) else {
-                continue;
-            };
-            if !seen.insert(id) {
-                continue;
+        let mut seen = HashMap::new();
+        let roots = self.roots.iter();
+        let mut stack: Vec<_> = roots.map(|(id, root)| (*id, root.get(cx))).collect();
+        while !stack.is_empty() {
+            while let Some((id, at)) = stack.pop() {
+                self.check(id, at);
+                let Some(twin) = self.twins.get(&id) else {
+                    continue;
+                };
+                if seen.insert(id, at).is_some() {
+                    continue;
+                }
+                let edges = (0..twin.edges.len()).map(|way| (twin.edges[way], edge(cx, at, way)));
+                stack.extend(edges);
+                if let Ref::Node(node) = at {
+                    assert_eq!(node.edges.lock(cx).len(), twin.edges.len());
+                    let cell = node.cell.get();
+                    assert_eq!(cell.is_some(), twin.cell.is_some());
+                    stack.extend(twin.cell.zip(cell.map(Ref::Node)));
+                    self.check_weak(cx, node, twin);
+                }
             }
-            let edges = (0..twin.edges.len()).map(|way| (twin.edges[way], edge(cx, at, way)));
-            stack.extend(edges);
-            if let Ref::Node(node) = at {
-                assert_eq!(node.edges.lock(cx).len(), twin.edges.len());
-                let cell = node.cell.get();
-                assert_eq!(cell.is_some(), twin.cell.is_some());
-                stack.extend(twin.cell.zip(cell.map(Ref::Node)));
-                self.check_weak(cx, node, twin);
-            }
+            // What hangs on keys that were seen.
+            stack.extend(self.verify_pairs(cx, &seen));
         }
     }
 
@@ -386,6 +337,9 @@ impl Model {
     /// Takes an end of its program: forgets what `dead` says was freed.
     pub(crate) fn settle(&mut self, living: &BTreeSet<u64>) {
         self.twins.retain(|id, _| living.contains(id));
+        for twin in self.twins.values_mut() {
+            twin.pairs.retain(|key, _| living.contains(key));
+        }
     }
 
     pub(crate) fn drop_roots(&mut self) {
@@ -394,7 +348,7 @@ impl Model {
 }
 
 /// How many cells a slice of them has: most few, some enough to be scanned in parts.
-fn cells_of(id: u64) -> usize {
+pub(crate) fn cells_of(id: u64) -> usize {
     if id % 64 == 7 { 17_000 } else { 5 }
 }
 
@@ -410,15 +364,23 @@ pub(crate) fn reachable_from(models: &[&Model], more: &[u64]) -> BTreeSet<u64> {
         .iter()
         .flat_map(|model| model.roots.iter().map(|root| root.0));
     let mut stack: Vec<u64> = roots.chain(more.iter().copied()).collect();
-    while let Some(id) = stack.pop() {
-        if living.insert(id) {
-            // None: it is of a program that was not asked for.
-            let twin = models.iter().find_map(|model| model.twins.get(&id));
-            stack.extend(
-                twin.iter()
-                    .flat_map(|twin| twin.edges.iter().chain(&twin.cell)),
-            );
+    while !stack.is_empty() {
+        while let Some(id) = stack.pop() {
+            if living.insert(id) {
+                // None: it is of a program that was not asked for.
+                let twin = models.iter().find_map(|model| model.twins.get(&id));
+                stack.extend(
+                    twin.iter()
+                        .flat_map(|twin| twin.edges.iter().chain(&twin.cell)),
+                );
+            }
         }
+        // Values whose maps and keys live, until there are no more.
+        let twins = models.iter().flat_map(|model| &model.twins);
+        let maps = twins.filter(|(id, _)| living.contains(id));
+        let pairs = maps.flat_map(|(_, map)| &map.pairs);
+        let held = pairs.filter(|(key, value)| living.contains(key) && !living.contains(value));
+        stack.extend(held.map(|(_, value)| *value));
     }
     living
 }

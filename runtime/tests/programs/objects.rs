@@ -1,7 +1,7 @@
 //! The objects of a random program: one type of each sort that the heap knows.
 
 use crate::common::Token;
-use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, RwLocked, Trace, Weak};
+use runtime::{Collector, Cx, Gc, GcCell, Locked, Root, RwLocked, Trace, Weak, WeakMap};
 use std::collections::HashMap;
 
 /// Tokens of one object: an object's own has its number times this.
@@ -19,6 +19,7 @@ pub(crate) enum Ref<'gc> {
     Table(Gc<'gc, Table<'gc>>),
     Cells(Gc<'gc, [GcCell<'gc, Node<'gc>>]>),
     Shelf(Gc<'gc, Shelf<'gc>>),
+    Map(Gc<'gc, Map<'gc>>),
 }
 
 #[derive(Trace)]
@@ -57,6 +58,13 @@ pub(crate) struct Shelf<'gc> {
     pub(crate) edges: Box<Locked<Vec<Ref<'gc>>>>,
 }
 
+/// Nodes that belong to other nodes for as long as those live.
+#[derive(Trace)]
+pub(crate) struct Map<'gc> {
+    pub(crate) token: Token,
+    pub(crate) pairs: WeakMap<'gc, Node<'gc>, Node<'gc>>,
+}
+
 /// A root of any kind.
 pub(crate) enum AnyRoot {
     Node(Root<Node<'static>>),
@@ -66,6 +74,7 @@ pub(crate) enum AnyRoot {
     Table(Root<Table<'static>>),
     Cells(Root<[GcCell<'static, Node<'static>>]>),
     Shelf(Root<Shelf<'static>>),
+    Map(Root<Map<'static>>),
 }
 
 impl AnyRoot {
@@ -78,6 +87,7 @@ impl AnyRoot {
             Ref::Table(gc) => Self::Table(cx.root(gc)),
             Ref::Cells(gc) => Self::Cells(cx.root(gc)),
             Ref::Shelf(gc) => Self::Shelf(cx.root(gc)),
+            Ref::Map(gc) => Self::Map(cx.root(gc)),
         }
     }
 
@@ -90,6 +100,7 @@ impl AnyRoot {
             Self::Table(root) => Ref::Table(root.get(cx)),
             Self::Cells(root) => Ref::Cells(root.get(cx)),
             Self::Shelf(root) => Ref::Shelf(root.get(cx)),
+            Self::Map(root) => Ref::Map(root.get(cx)),
         }
     }
 }
@@ -108,6 +119,6 @@ pub(crate) fn edge<'gc, C: Collector>(cx: &Cx<'gc, C>, at: Ref<'gc>, way: usize)
         Ref::Table(table) => table.edges.read(cx)[&way],
         Ref::Cells(cells) => Ref::Node(cells[way].get().expect("the cell holds a node")),
         Ref::Shelf(shelf) => shelf.edges.lock(cx)[way],
-        Ref::Text(_) => unreachable!("a text has no edges"),
+        Ref::Text(_) | Ref::Map(_) => unreachable!("no edges"),
     }
 }
