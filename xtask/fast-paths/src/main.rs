@@ -11,7 +11,7 @@
 
 use alloc_core::malloc::Heapwright;
 use runtime::stack::{EntryPoint, FrameKind, Frames, StackOptions, Stacks};
-use runtime::{Builder, Cx, Gc, GcCell, Heap, Locked, Mutator, Root, StopTheWorld, Trace};
+use runtime::{Builder, Cx, Gc, GcCell, Heap, Locked, Mutator, Root, StopTheWorld, Trace, Weak};
 use std::error::Error;
 use std::hint::black_box;
 
@@ -90,6 +90,27 @@ fn path_root_and_drop<'gc>(cx: &Cx<'gc>, number: Gc<'gc, [u64; 2]>) {
 }
 
 #[inline(never)]
+fn path_alloc_slice_of_4_words(cx: &Cx<'_>) {
+    for at in 0..OPS as u64 {
+        black_box(cx.alloc_slice(black_box([at; 4])));
+    }
+}
+
+#[inline(never)]
+fn path_downgrade<'gc>(cx: &Cx<'gc>, number: Gc<'gc, [u64; 2]>) {
+    for _ in 0..OPS {
+        black_box(cx.downgrade(black_box(number)));
+    }
+}
+
+#[inline(never)]
+fn path_upgrade<'gc>(cx: &Cx<'gc>, weak: Weak<'gc, [u64; 2]>) {
+    for _ in 0..OPS {
+        black_box(black_box(weak).upgrade(cx));
+    }
+}
+
+#[inline(never)]
 fn path_push_and_pop(frames: &mut Frames<'_, '_>) -> u64 {
     let mut sum = 0;
     for call in 0..OPS as u64 {
@@ -126,6 +147,9 @@ fn in_a_closure(cx: &Cx<'_>) {
     path_cell_set(cx, Gc::get(cells), numbers);
     path_lock_and_unlock(cx, Gc::get(locked));
     path_root_and_drop(cx, numbers[0]);
+    path_alloc_slice_of_4_words(cx);
+    path_downgrade(cx, numbers[0]);
+    path_upgrade(cx, cx.downgrade(numbers[0]));
 }
 
 /// A complete tree of `OPS` nodes in the order of their allocation, its root first.
