@@ -7,4 +7,6 @@ mod data;
 #[path = "../../runtime/examples/demo/reader.rs"]
 mod reader;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| reader::run_input(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    reader::run_input(input);
+});

@@ -9,14 +9,12 @@ use crate::data::{self, Archive};
 use std::io::{Read, Write};
 
 /// Runs an input: bytes as they are, bytes behind the head of a gzip, a gzip with a byte changed,
-/// or rows of words that mean something to the reader.
-pub(crate) fn run_input(input: &[u8]) {
+/// or rows of words that mean something to the reader. Whether it was an archive.
+pub(crate) fn run_input(input: &[u8]) -> bool {
     let (form, rest) = input.split_first().unwrap_or((&0, &[]));
     match form % 8 {
         0 | 1 => check(rest),
-        2 => {
-            let _ = read(&[b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", rest].concat());
-        }
+        2 => read(&[b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", rest].concat()).is_ok(),
         3 => damage(rest),
         _ => check(&rows(rest)),
     }
@@ -42,14 +40,16 @@ fn rows(bytes: &[u8]) -> Vec<u8> {
         b"+0",
         b"a\t1\tm\t1\t",
     ];
-    let mut rows = Vec::new();
+    let (mut rows, mut whole) = (Vec::new(), 0);
     for byte in bytes {
         match byte {
             0..16 => rows.extend(WORDS[usize::from(*byte)]),
-            // A whole row, of one among a few packages.
+            // A whole row, whose package depends on one that may be there, and twice on another.
             _ => {
-                let (name, of, to) = (byte % 7, byte / 7 % 8, byte / 56);
-                rows.extend(format!("p{name}\t1\tm\t{byte}\tp{of} p{to}\tp{to}\n").bytes());
+                let (of, to) = (byte % 8, byte / 16);
+                rows.extend(format!("p{whole}\t1\tm\t{byte}\tp{of} p{to}\tp{to} p{to}\n").bytes());
+                // Seldom the next is called the same.
+                whole += i32::from(*byte != 255);
             }
         }
     }
@@ -79,11 +79,11 @@ impl Read for Slowly<'_> {
     }
 }
 
-/// Reads the same bytes in three ways and once more plainly.
-fn check(bytes: &[u8]) {
+/// Reads the same bytes in three ways and once more plainly; whether they are an archive.
+fn check(bytes: &[u8]) -> bool {
     let outcome = read(bytes);
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        return;
+        return outcome.is_ok();
     }
     let slow = data::parse("f", Slowly(bytes)).map_err(|error| error.to_string());
     assert_same(&outcome, &slow, bytes);
@@ -111,6 +111,7 @@ fn check(bytes: &[u8]) {
             bytes.escape_ascii()
         ),
     }
+    outcome.is_ok()
 }
 
 fn assert_same(one: &Outcome, other: &Outcome, bytes: &[u8]) {
@@ -124,18 +125,20 @@ fn assert_same(one: &Outcome, other: &Outcome, bytes: &[u8]) {
 
 /// Packs rows, changes a byte, and reads what has become of them: an error, or the same rows, as
 /// some bytes of a gzip's head mean nothing.
-fn damage(bytes: &[u8]) {
+fn damage(bytes: &[u8]) -> bool {
     let [at, change, rest @ ..] = bytes else {
-        return;
+        return false;
     };
     let rows = rows(rest);
     let mut packed = gzip(&rows);
     let at = usize::from(*at) * packed.len() / 256;
     packed[at] ^= change;
     // Without its first two bytes it is no gzip at all.
-    if let (2.., Ok(damaged)) = (at, read(&packed)) {
-        assert_same(&Ok(damaged), &read(&rows), &rows);
-    }
+    let (2.., Ok(damaged)) = (at, read(&packed)) else {
+        return false;
+    };
+    assert_same(&Ok(damaged), &read(&rows), &rows);
+    true
 }
 
 /// For each package, what it depends on and what it recommends.
