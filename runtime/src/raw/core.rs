@@ -333,8 +333,9 @@ impl Core {
         }
     }
 
-    /// What a mutator that marks beside the collector owes, having taken `taken_bytes`: it marks.
-    pub(crate) fn assist(&self, taken_bytes: usize) {
+    /// What a mutator that marks beside the collector owes, having taken `taken_bytes`: it marks,
+    /// after a call of `begin`.
+    pub(crate) fn assist(&self, taken_bytes: usize, begin: &dyn Fn()) {
         let mutators = || self.world.mutators();
         let done = || {
             // Relaxed: a count.
@@ -345,6 +346,7 @@ impl Core {
         if objects == 0 {
             return;
         }
+        begin();
         let begun = Instant::now();
         while objects > 0 && begun.elapsed() < ASSIST_MAX {
             let part = objects.min(ASSIST_PART);
@@ -356,23 +358,20 @@ impl Core {
         self.account.note_assist(begun.elapsed());
     }
 
-    /// A mutator takes `taken_bytes` while a cycle is due or runs: now and then it lets others run.
+    /// A mutator takes `taken_bytes` while a cycle is due or runs: now and then it lets others run,
+    /// after a call of `begin`.
     ///
     /// Where threads outnumber processors the collector may be among those that wait for one, and
     /// all that is allocated until it is through counts as surviving. On two processors two
     /// mutators at full speed let a heap of 200 MiB grow to 700 to 950 MiB, and to 500 to 550 if
     /// they do this. Nobody waits: if no thread does for this processor, it is a system call.
-    pub(crate) fn give_way(&self, local: &mut Local, taken_bytes: usize) {
+    pub(crate) fn give_way(&self, local: &mut Local, taken_bytes: usize, begin: &dyn Fn()) {
         local.taken_bytes += taken_bytes;
         if local.taken_bytes >= TURN_BYTES {
             local.taken_bytes = 0;
+            begin();
             yield_now();
         }
-    }
-
-    /// Whether allocating off the fast path may do a collector's work.
-    pub(crate) fn is_at_work(&self, phase: Phase) -> bool {
-        phase.logs() || self.world.is_wanted() || !self.sweeper.is_done()
     }
 
     /// Clears what refers weakly to the dead, before some of them are brought back.

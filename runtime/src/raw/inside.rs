@@ -16,6 +16,7 @@ use crate::raw::world::State;
 use crate::sync::Ordering;
 use alloc_core::{Exhausted, Found, SizeClass, TypeInfo};
 use gc_mark::{Kind, Object};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -121,18 +122,27 @@ impl<'m, C: Collector> Inside<'m, C> {
         bytes: usize,
     ) -> Result<NonNull<u8>, Exhausted> {
         let core = &*self.shared.core;
-        let begun = core.is_at_work(self.phase()).then(Instant::now);
+        // From the first thing on that is done for a collector: most spans cost nothing but
+        // themselves, and two looks at the clock would be a tenth of one.
+        let begun = Cell::new(None);
+        let begin = || begun.set(begun.get().or_else(|| Some(Instant::now())));
         let taken_bytes = class.map_or(bytes, |_| SPAN_BYTES);
         if C::BARRIER != Barrier::None {
-            let ack = |local: &mut Local, from, to| core.acknowledge(local, from, to);
+            let ack = |local: &mut Local, from, to| {
+                begin();
+                core.acknowledge(local, from, to);
+            };
             core.world.poll(self.state, &ack);
             if self.state.phase() == Phase::Marking {
-                core.assist(taken_bytes);
+                core.assist(taken_bytes, &begin);
             }
         }
         if C::BARRIER != Barrier::None && (self.phase().logs() || core.world.is_wanted()) {
             // SAFETY: inside through this state; nothing below comes back here.
-            core.give_way(&mut *unsafe { self.state.local() }, taken_bytes);
+            core.give_way(&mut *unsafe { self.state.local() }, taken_bytes, &begin);
+        }
+        if !core.sweeper.is_done() {
+            begin();
         }
         if core.debug.collect_at_polls {
             self.shared.want_cycle();
@@ -146,7 +156,7 @@ impl<'m, C: Collector> Inside<'m, C> {
         if C::BARRIER != Barrier::None && core.world.is_wanted() {
             self.shared.want_cycle();
         }
-        if let Some(begun) = begun {
+        if let Some(begun) = begun.get() {
             core.counters.note_wait(begun.elapsed());
         }
         allocated
