@@ -35,7 +35,7 @@ func alloc(p parameters) {
 
 func allocate[T words](p parameters) {
 	threads := p.number("threads", 1)
-	count := p.number("count", 50_000_000) / threads
+	count := p.number("count", 50_000_000)
 	holders := make([]holder[T], threads)
 	watch := start()
 	answer := inThreads(threads, func(thread uint64) (sum uint64) {

@@ -21,11 +21,11 @@ func makeMessage(number uint64) *message {
 	return made
 }
 
-// fill makes a table of the first messages.
-func fill(live uint64) []*message {
-	table := make([]*message, live)
-	for number := range table {
-		table[number] = makeMessage(uint64(number))
+// fill makes a table of messages, numbered on from first.
+func fill(places, first uint64) []*message {
+	table := make([]*message, places)
+	for at := range table {
+		table[at] = makeMessage(first + uint64(at))
 	}
 	return table
 }
@@ -39,8 +39,9 @@ type replacer struct {
 	latency   histogram
 }
 
-func newReplacer(live, seed uint64) *replacer {
-	return &replacer{table: fill(live), random: generator(seed), made: live}
+// newReplacer has messages numbered on from first; the replacements are from next.
+func newReplacer(places, first, next, seed uint64) *replacer {
+	return &replacer{table: fill(places, first), random: generator(seed), made: next}
 }
 
 func (r *replacer) step() {
@@ -77,11 +78,12 @@ func (r *replacer) atRate(count, rate uint64) {
 
 func ring(p parameters) {
 	threads, rate, seed := p.number("threads", 1), p.number("rate", 0), p.number("seed", 1)
-	live := p.number("live", 200_000) / threads
+	live := p.number("live", 200_000)
+	part := live / threads
 	count := p.number("count", 2_000_000) / threads
 	replacers := make([]*replacer, threads)
 	inThreads(threads, func(thread uint64) uint64 {
-		replacers[thread] = newReplacer(live, seed+thread)
+		replacers[thread] = newReplacer(part, thread*part, live, seed+thread)
 		return 0
 	})
 	watch := start()
@@ -105,7 +107,7 @@ func limit(p parameters) {
 	live := p.number("live", 400) << 10
 	count := p.number("count", 3_000_000)
 	debug.SetMemoryLimit(int64(p.number("limit", 512) << 20))
-	r := newReplacer(live, p.number("seed", 1))
+	r := newReplacer(live, 0, live, p.number("seed", 1))
 	watch := start()
 	for range count {
 		r.step()

@@ -13,7 +13,8 @@ var moments = []uint64{100, 250, 500, 1000, 2000, 5000, 10000}
 
 func spike(p parameters) {
 	replacements := p.number("seconds", 10) * 1000
-	r := newReplacer(p.number("live", 64)<<10, p.number("seed", 1))
+	live := p.number("live", 64) << 10
+	r := newReplacer(live, 0, live, p.number("seed", 1))
 	makeAndDrop(p.number("drop", 2048) << 10)
 	watch := start()
 	for k := uint64(0); ; k++ {
@@ -35,5 +36,5 @@ func spike(p parameters) {
 
 //go:noinline
 func makeAndDrop(messages uint64) {
-	fill(messages)
+	fill(messages, 0)
 }
