@@ -10,8 +10,9 @@
 //! versus [--workload W]... [--system S]... [--rounds N] [--quick]
 //! ```
 //!
-//! What was found is printed, and left in `target/peers/versus.md`, `versus.json` and as charts in
-//! `target/peers/versus/`, after each row, so that a run that is cut short has left something.
+//! What was found is printed, and left after each row, so that a run that is cut short has left
+//! something: all tables in `target/peers/versus.md`, and in `target/peers/versus/` Markdown and
+//! JSON a workload and charts a row.
 
 mod chart;
 mod figures;
@@ -108,7 +109,11 @@ fn main() -> Result<(), Failure> {
         .filter(wanted)
         .collect();
     if rows.is_empty() {
-        return Err("there is no such workload: trees, alloc, ring, graph, spike, limit".into());
+        return Err(format!(
+            "there is no such workload, but {}",
+            rows::WORKLOADS.join(", ")
+        )
+        .into());
     }
     let launches = launches(&options)?;
     let count = if options.quick {

@@ -1,6 +1,7 @@
 //! What is left in `target/peers`: Markdown, JSON, charts.
 
 use crate::figures::{Figures, Found};
+use crate::rows::WORKLOADS;
 use crate::{Failure, chart};
 use peers::report;
 use serde_json::{Value, json};
@@ -47,30 +48,49 @@ fn of_row(found: &Found) -> Value {
     })
 }
 
-/// Writes all that was found so far.
-pub(crate) fn write(all: &[Found]) -> Result<(), Failure> {
-    let folder = report::folder();
-    let charts = folder.join("versus");
-    std::fs::create_dir_all(&charts)?;
+/// The rows of one workload as Markdown.
+fn markdown(rows: &[&Found]) -> String {
     let (machine, commit) = machine();
-    let rounds = all.iter().map(|found| found.rounds).max().unwrap_or(0);
+    let rounds = rows.iter().map(|found| found.rounds).max().unwrap_or(0);
     let mut text = format!(
         "{machine}, commit {commit}, median of {rounds} rounds (least..most); `× ours` is the \
          median of the rounds' ratios to `ours`.\n"
     );
-    for found in all {
+    for found in rows {
         text += &format!("\n### {}\n\n{}\n", found.row.title, found.table());
     }
+    text
+}
+
+/// Writes all that was found so far, a file a workload, and what the last runs of all workloads
+/// have left as one file.
+pub(crate) fn write(all: &[Found]) -> Result<(), Failure> {
+    let folder = report::folder();
+    let own = folder.join("versus");
+    std::fs::create_dir_all(&own)?;
+    let mut text = String::new();
+    for workload in WORKLOADS {
+        let rows: Vec<&Found> = all
+            .iter()
+            .filter(|found| found.row.workload == workload)
+            .collect();
+        let file = own.join(format!("{workload}.md"));
+        if !rows.is_empty() {
+            let (machine, commit) = machine();
+            let values: Vec<_> = rows.iter().copied().map(of_row).collect();
+            let value = json!({ "machine": machine, "commit": commit, "rows": values });
+            let pretty = serde_json::to_string_pretty(&value)?;
+            std::fs::write(own.join(format!("{workload}.json")), pretty)?;
+            std::fs::write(&file, markdown(&rows))?;
+        }
+        if let Ok(rows) = std::fs::read_to_string(file) {
+            text += &format!("## {workload}\n\n{rows}\n");
+        }
+    }
     std::fs::write(folder.join("versus.md"), text)?;
-    let rows: Vec<_> = all.iter().map(of_row).collect();
-    let value = json!({ "machine": machine, "commit": commit, "rounds": rounds, "rows": rows });
-    std::fs::write(
-        folder.join("versus.json"),
-        serde_json::to_string_pretty(&value)?,
-    )?;
     if let Some(last) = all.last() {
         for (name, svg) in chart::charts(last)? {
-            std::fs::write(charts.join(name), svg)?;
+            std::fs::write(own.join(name), svg)?;
         }
     }
     Ok(())

@@ -1,5 +1,8 @@
 //! What is run: a workload with parameters is a row, and a table of its own.
 
+/// The workloads.
+pub(crate) const WORKLOADS: [&str; 6] = ["trees", "alloc", "ring", "graph", "spike", "limit"];
+
 /// A workload with its parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {

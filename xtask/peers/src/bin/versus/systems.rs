@@ -39,8 +39,8 @@ enum Source {
     Java(&'static [&'static str]),
     /// `rivals/boehm`, over the system's `libgc`.
     Boehm,
-    /// `rivals/mmtk`, with this plan.
-    Mmtk(&'static str),
+    /// `rivals/mmtk`, with the plan that its arguments name.
+    Mmtk,
 }
 
 /// A row of the table for all workloads.
@@ -67,7 +67,7 @@ const fn preload(name: &'static str, library: &'static str, package: &'static st
 const WITHOUT_COLLECTOR: &[&str] = &["trees", "alloc", "ring", "spike", "limit"];
 
 /// Ours first: ratios are to it.
-pub(crate) const SYSTEMS: [System; 26] = [
+pub(crate) const SYSTEMS: [System; 27] = [
     system("ours", Source::Own("ours"), &[]),
     system(
         "ours-stopping",
@@ -122,6 +122,11 @@ pub(crate) const SYSTEMS: [System; 26] = [
     system("gc-arena", Source::Own("counted"), &["system=gc-arena"]),
     system("go", Source::Go, &[]),
     system("boehm", Source::Boehm, &[]),
+    // Without pointers past an object's end, which cost each object a byte.
+    only(
+        &["trees"],
+        system("boehm-exact", Source::Boehm, &["interior=0"]),
+    ),
     system("java-serial", Source::Java(&["-XX:+UseSerialGC"]), &[]),
     system("java-parallel", Source::Java(&["-XX:+UseParallelGC"]), &[]),
     system("java-g1", Source::Java(&["-XX:+UseG1GC"]), &[]),
@@ -131,12 +136,30 @@ pub(crate) const SYSTEMS: [System; 26] = [
         Source::Java(&["-XX:+UseShenandoahGC"]),
         &[],
     ),
-    system("mmtk-marksweep", Source::Mmtk("MarkSweep"), &[]),
-    system("mmtk-immix", Source::Mmtk("Immix"), &[]),
-    system("mmtk-stickyimmix", Source::Mmtk("StickyImmix"), &[]),
-    system("mmtk-genimmix", Source::Mmtk("GenImmix"), &[]),
-    system("mmtk-gencopy", Source::Mmtk("GenCopy"), &[]),
-    system("mmtk-semispace", Source::Mmtk("SemiSpace"), &[]),
+    system("mmtk-marksweep", Source::Mmtk, &["plan=MarkSweep"]),
+    system("mmtk-immix", Source::Mmtk, &["plan=Immix"]),
+    system("mmtk-stickyimmix", Source::Mmtk, &["plan=StickyImmix"]),
+    // In a heap of the size that Go's process has, as far as it fits.
+    only(
+        &["trees"],
+        system(
+            "mmtk-marksweep-48",
+            Source::Mmtk,
+            &["plan=MarkSweep", "heap=48"],
+        ),
+    ),
+    only(
+        &["trees"],
+        system("mmtk-immix-48", Source::Mmtk, &["plan=Immix", "heap=48"]),
+    ),
+    only(
+        &["trees"],
+        system(
+            "mmtk-stickyimmix-48",
+            Source::Mmtk,
+            &["plan=StickyImmix", "heap=48"],
+        ),
+    ),
 ];
 
 /// A system that is there, and how to start it.
@@ -156,6 +179,7 @@ impl Launch {
         let mut args = Vec::new();
         if matches!(self.system.source, Source::Java(_)) {
             args.extend(java_heap(row));
+            args.extend(java_markers(row));
         }
         args.extend(self.args.iter().cloned());
         args
@@ -178,6 +202,17 @@ fn java_heap(row: &Row) -> Option<String> {
         "ring" => Some("-Xmx512m".to_owned()),
         "limit" => limit.map(|mib| format!("-Xmx{mib}m")),
         _ => None,
+    }
+}
+
+/// The threads that a Java virtual machine marks with, where the row says how many.
+fn java_markers(row: &Row) -> Vec<String> {
+    let threads = row.args.iter().find_map(|arg| arg.strip_prefix("threads="));
+    match threads.filter(|_| row.workload == "graph") {
+        None => Vec::new(),
+        Some(threads) => ["ParallelGCThreads", "ConcGCThreads"]
+            .map(|flag| format!("-XX:{flag}={threads}"))
+            .into(),
     }
 }
 
@@ -223,7 +258,7 @@ impl System {
             Source::Go => built.once("go", go)?,
             Source::Java(_) => built.once("java", java)?,
             Source::Boehm => built.once("boehm", boehm)?,
-            Source::Mmtk(_) => built.once("mmtk", mmtk)?,
+            Source::Mmtk => built.once("mmtk", mmtk)?,
         };
         let mut launch = match found {
             Ok(program) => Launch {
@@ -252,8 +287,7 @@ impl System {
                     .args
                     .extend(["-cp".to_owned(), classes, "Peers".to_owned()]);
             }
-            Source::Mmtk(plan) => launch.variables.push(("MMTK_PLAN", plan.to_owned())),
-            Source::Own(_) | Source::Go | Source::Boehm => {}
+            Source::Own(_) | Source::Go | Source::Boehm | Source::Mmtk => {}
         }
         Ok(Ok(launch))
     }
@@ -376,6 +410,11 @@ fn boehm() -> Result<Result<PathBuf, String>, Failure> {
 
 /// A package of its own, because its binding's dependencies are nobody else's.
 fn mmtk() -> Result<Result<PathBuf, String>, Failure> {
+    if !rivals("mmtk").join("Cargo.toml").exists() {
+        return Ok(Err(
+            "there is no xtask/peers/rivals/mmtk in this checkout".to_owned()
+        ));
+    }
     let target = output("mmtk")?;
     let mut command = cargo();
     command
@@ -383,7 +422,7 @@ fn mmtk() -> Result<Result<PathBuf, String>, Failure> {
         .args(["build", "--quiet", "--release", "--target-dir"])
         .arg(&target);
     build(&mut command)?;
-    Ok(Ok(target.join("release").join("mmtk-peers")))
+    Ok(Ok(target.join("release").join("peers-mmtk")))
 }
 
 #[cfg(test)]
