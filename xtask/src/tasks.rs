@@ -89,7 +89,7 @@ pub(crate) struct Peers {
     /// The same workloads on this project and on what people use today
     #[arg(long)]
     peers: bool,
-    /// Only this workload; may be repeated
+    /// Only rows whose title begins so (`ring`, `alloc size=64`); may be repeated
     #[arg(long, requires = "peers")]
     workload: Vec<String>,
     /// Only systems whose name begins so, and ours; may be repeated

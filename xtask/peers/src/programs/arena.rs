@@ -57,8 +57,10 @@ fn count(node: Gc<'_, Node<'_>>) -> u64 {
     1 + below(node.left) + below(node.right)
 }
 
+type Held<'gc> = Option<Gc<'gc, Node<'gc>>>;
+
 /// An arena with at most one tree that is held.
-pub struct Forest(GcArena<Rootable![Option<Gc<'_, Node<'_>>>]>);
+pub struct Forest(GcArena<Rootable![Held<'_>]>);
 
 impl Trees for Arena {
     type Maker<'s> = Forest;
@@ -108,8 +110,10 @@ impl Alloc for Arena {
 
 type Place<'gc> = Gc<'gc, Lock<Option<Gc<'gc, Message>>>>;
 
+type Places<'gc> = Vec<Place<'gc>>;
+
 /// An arena with a thread's messages.
-pub struct ArenaTable(GcArena<Rootable![Vec<Place<'_>>]>);
+pub struct ArenaTable(GcArena<Rootable![Places<'_>]>);
 
 impl Messages for Arena {
     type Table<'s> = ArenaTable;

@@ -33,7 +33,7 @@ type Failure = Box<dyn std::error::Error>;
 /// The same workloads on this project and on what people use today.
 #[derive(Parser)]
 struct Options {
-    /// Only workloads with this name; may be repeated
+    /// Only rows whose title begins so (`ring`, `alloc size=64`); may be repeated
     #[arg(long)]
     workload: Vec<String>,
     /// Only systems whose name begins so, and ours; may be repeated
@@ -102,8 +102,13 @@ fn rounds(row: &Row, launches: &[Launch], rounds: usize) -> Result<Found, Failur
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let wanted =
-        |row: &Row| options.workload.is_empty() || options.workload.contains(&row.workload);
+    let asked = &options.workload;
+    let is_asked = |row: &Row| {
+        asked
+            .iter()
+            .any(|asked| row.title.starts_with(asked.as_str()))
+    };
+    let wanted = |row: &Row| asked.is_empty() || is_asked(row);
     let rows: Vec<Row> = rows::rows(options.quick)
         .into_iter()
         .filter(wanted)

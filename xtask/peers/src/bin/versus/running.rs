@@ -50,9 +50,9 @@ pub(crate) struct Outcome {
     /// Figures by name.
     pub(crate) figures: BTreeMap<String, f64>,
     /// Latencies in nanoseconds and how often each occurred.
-    latencies: BTreeMap<u64, u64>,
+    pub(crate) latencies: BTreeMap<u64, u64>,
     /// Figures that are printed once a collection.
-    repeated: BTreeMap<String, Vec<f64>>,
+    pub(crate) repeated: BTreeMap<String, Vec<f64>>,
 }
 
 impl Outcome {
