@@ -109,7 +109,9 @@ fn draw_bars(
         let x = |figure: f64| NAMES as i32 + (figure * scale) as i32;
         for (place, (figures, middle)) in bars.iter().enumerate() {
             let top = (BAR * (place as u32 + 1) + BAR / 2) as i32;
-            let is_ours = figures.name.starts_with("ours");
+            let is_ours = ["ours", "heapwright"]
+                .iter()
+                .any(|own| figures.name.starts_with(own));
             let color = if is_ours {
                 RGBColor(31, 119, 180)
             } else {

@@ -39,7 +39,7 @@ const fn column(head: &'static str, figure: &'static str, unit: f64, show: Show)
 }
 
 /// In this order; a column that no system fills is left out.
-const COLUMNS: [Column; 26] = [
+const COLUMNS: [Column; 27] = [
     column("CPU, s", "cpu_ns", 1e9, Show::Spread),
     column("× ours", "cpu_ns", 1.0, Show::Ratio),
     column("wall, s", "wall_ns", 1e9, Show::Spread),
@@ -47,6 +47,7 @@ const COLUMNS: [Column; 26] = [
     column("whole CPU, s", "process_cpu_ns", 1e9, Show::Median),
     column("CPU an operation, ns", "each_cpu_ns", 1.0, Show::Median),
     column("wall an operation, ns", "each_wall_ns", 1.0, Show::Median),
+    column("million a second", "a_second", 1e6, Show::Median),
     column("CPU an object, ns", "mark_cpu_ns", 1.0, Show::Spread),
     column("× ours", "mark_cpu_ns", 1.0, Show::Ratio),
     column("wall an object, ns", "mark_ns", 1.0, Show::Spread),
@@ -141,6 +142,8 @@ impl Found {
                 let figure = whole / operations;
                 figures.insert(each.to_owned(), figure);
             }
+            let each_ns = figures.get("each_wall_ns").copied();
+            figures.extend(each_ns.map(|ns| ("a_second".to_owned(), 1e9 / ns)));
         }
         self.of(system).outcomes.push(outcome);
         Ok(())

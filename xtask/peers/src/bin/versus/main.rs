@@ -12,7 +12,7 @@
 //!
 //! What was found is printed, and left after each row, so that a run that is cut short has left
 //! something: all tables in `target/peers/versus.md`, and in `target/peers/versus/` Markdown and
-//! JSON a workload and charts a row.
+//! JSON a workload and charts a row. A quick run leaves its own in `versus-quick`.
 
 mod chart;
 mod figures;
@@ -126,10 +126,15 @@ fn main() -> Result<(), Failure> {
     } else {
         options.rounds.max(1)
     };
+    let name = if options.quick {
+        "versus-quick"
+    } else {
+        "versus"
+    };
     let mut all = Vec::new();
     for row in &rows {
         all.push(rounds(row, &launches, count)?);
-        output::write(&all)?;
+        output::write(name, &all)?;
         println!("\n{}\n{}\n", row.title, all[all.len() - 1].table());
     }
     let broken: BTreeMap<_, _> = all.iter().filter_map(Found::own_failure).collect();

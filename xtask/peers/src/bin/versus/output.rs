@@ -63,10 +63,10 @@ fn markdown(rows: &[&Found]) -> String {
 }
 
 /// Writes all that was found so far, a file a workload, and what the last runs of all workloads
-/// have left as one file.
-pub(crate) fn write(all: &[Found]) -> Result<(), Failure> {
+/// have left as one file; under `name` in `target/peers`.
+pub(crate) fn write(name: &str, all: &[Found]) -> Result<(), Failure> {
     let folder = report::folder();
-    let own = folder.join("versus");
+    let own = folder.join(name);
     std::fs::create_dir_all(&own)?;
     let mut text = String::new();
     for workload in WORKLOADS {
@@ -87,7 +87,7 @@ pub(crate) fn write(all: &[Found]) -> Result<(), Failure> {
             text += &format!("## {workload}\n\n{rows}\n");
         }
     }
-    std::fs::write(folder.join("versus.md"), text)?;
+    std::fs::write(folder.join(format!("{name}.md")), text)?;
     if let Some(last) = all.last() {
         for (name, svg) in chart::charts(last)? {
             std::fs::write(own.join(name), svg)?;

@@ -366,8 +366,10 @@ fn own(bin: &str) -> Result<PathBuf, Failure> {
     build(&mut command)?;
     // The profile `bench` builds into the folder of `release`.
     let program = workspace.join("target/release").join(bin).canonicalize()?;
-    let kept = output(bin)?;
-    std::fs::copy(program, &kept)?;
+    let (new, kept) = (output(&format!("{bin}.new"))?, output(bin)?);
+    // Renamed, because another run may be using the one that is there.
+    std::fs::copy(program, &new)?;
+    std::fs::rename(new, &kept)?;
     Ok(kept)
 }
 
