@@ -19,7 +19,11 @@ const BATCH: u64 = 1000;
 
 /// A heap with the collector `C`.
 #[derive(Debug)]
-pub struct Collected<C: Collector>(pub(super) Runtime<C>);
+pub struct Collected<C: Collector> {
+    heap: Runtime<C>,
+    /// Whether its limit is hard, so that allocations can fail.
+    is_hard: bool,
+}
 
 /// A collector that a run can choose, and how many markers it has.
 pub trait Chosen: Collector {
@@ -40,30 +44,35 @@ impl Chosen for StopTheWorld {
 }
 
 impl<C: Chosen> System for Collected<C> {
-    /// `percent`: growth between cycles; `limit`: the soft limit in MiB, in the workload `limit`;
-    /// `threads`: markers, in the workload `graph`.
+    /// `percent`: growth between cycles; `limit`: the limit in MiB, in the workload `limit`, soft
+    /// if not `hard=1`; `threads`: markers, in the workload `graph`.
     fn start(params: &Params) -> Result<Self, Failure> {
         let markers = match params.workload.as_str() {
             "graph" => Some(params.threads()?),
             _ => None,
         };
         let percent = params.number("percent", 100)?;
-        let builder = Builder::new(C::chosen(markers)).gc_percent(percent);
+        let mut builder = Builder::new(C::chosen(markers)).gc_percent(percent);
+        let is_limited = params.workload == "limit";
+        let is_hard = is_limited && params.number("hard", 0)? == 1;
+        let limit_mib: usize = params.number("limit", 512)?;
+        if is_hard {
+            builder = builder.limit_bytes(limit_mib << 20);
+        }
         let heap = builder.build()?;
-        if params.workload == "limit" {
-            let limit_mib: usize = params.number("limit", 512)?;
+        if is_limited {
             heap.set_memory_limit(Some(limit_mib << 20));
         }
-        Ok(Self(heap))
+        Ok(Self { heap, is_hard })
     }
 
     fn collections(&self) -> Option<u64> {
-        Some(self.0.stats().cycles)
+        Some(self.heap.stats().cycles)
     }
 
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         match params.workload.as_str() {
-            "graph" => heap_graph::run(&self.0, params),
+            "graph" => heap_graph::run(&self.heap, params),
             name => Err(Unknown(name.to_owned()).into()),
         }
     }
@@ -94,7 +103,7 @@ impl<C: Chosen> Trees for Collected<C> {
     type Kept = Root<Node<'static>>;
 
     fn maker(&self) -> Mutator<C> {
-        self.0.mutator()
+        self.heap.mutator()
     }
 
     fn keep(mutator: &mut Mutator<C>, depth: u32) -> Self::Kept {
@@ -112,7 +121,7 @@ impl<C: Chosen> Trees for Collected<C> {
 
 impl<C: Chosen> Alloc for Collected<C> {
     fn allocate<const WORDS: usize>(&self, objects: u64) -> u64 {
-        let mut mutator = self.0.mutator();
+        let mut mutator = self.heap.mutator();
         let place = mutator.enter(|cx| cx.root(cx.alloc(GcCell::<[u64; WORDS]>::empty())));
         let (mut sum, mut number) = (0_u64, 0);
         while number < objects {
@@ -139,24 +148,61 @@ impl<C: Chosen> Alloc for Collected<C> {
 pub struct HeapTable<C: Collector> {
     mutator: Mutator<C>,
     places: Root<[GcCell<'static, Message>]>,
+    is_hard: bool,
+}
+
+/// Collections in a row after which a heap that is still full is given up.
+const ATTEMPTS: usize = 8;
+
+impl<C: Collector> HeapTable<C> {
+    /// Puts the message of this number at a place, unless there is no room.
+    fn try_replace(&mut self, at: usize, number: u64) -> Option<u64> {
+        self.mutator.enter(|cx| {
+            let new = cx.try_alloc(message(number)).ok()?;
+            let place = &self.places.get(cx)[at];
+            let old = place.get().map_or(0, |old| ends(&old));
+            place.set(cx, Some(new));
+            Some(old)
+        })
+    }
+
+    /// What a program does that has a hard limit: it collects, and tries again.
+    fn replace_within(&mut self, at: usize, number: u64) -> u64 {
+        for _ in 0..ATTEMPTS {
+            if let Some(old) = self.try_replace(at, number) {
+                return old;
+            }
+            if let Err(error) = self.mutator.collect() {
+                panic!("a cycle failed: {error}");
+            }
+        }
+        panic!("the heap is full of what lives");
+    }
 }
 
 impl<C: Chosen> Messages for Collected<C> {
     type Table<'s> = HeapTable<C>;
 
     fn table(&self, places: usize) -> HeapTable<C> {
-        let mut mutator = self.0.mutator();
+        let mut mutator = self.heap.mutator();
         let places = mutator.enter(|cx| {
             let empty = (0..places).map(|_| GcCell::<Message>::empty());
             cx.root(cx.alloc_slice(empty))
         });
-        HeapTable { mutator, places }
+        HeapTable {
+            mutator,
+            places,
+            is_hard: self.is_hard,
+        }
     }
 }
 
 impl<C: Collector> Table for HeapTable<C> {
     #[inline]
     fn replace(&mut self, at: usize, number: u64) -> u64 {
+        if self.is_hard {
+            return self.replace_within(at, number);
+        }
         self.mutator.enter(|cx| {
             let new = cx.alloc(message(number));
             let place = &self.places.get(cx)[at];

@@ -67,12 +67,17 @@ const fn preload(name: &'static str, library: &'static str, package: &'static st
 const WITHOUT_COLLECTOR: &[&str] = &["trees", "alloc", "ring", "spike", "limit"];
 
 /// Ours first: ratios are to it.
-pub(crate) const SYSTEMS: [System; 27] = [
+pub(crate) const SYSTEMS: [System; 28] = [
     system("ours", Source::Own("ours"), &[]),
     system(
         "ours-stopping",
         Source::Own("ours"),
         &["collector=stop-the-world"],
+    ),
+    // With a limit that fails allocations.
+    only(
+        &["limit"],
+        system("ours-hard", Source::Own("ours"), &["hard=1"]),
     ),
     // In as much memory as the virtual machines take.
     only(
