@@ -72,7 +72,7 @@ pub(crate) fn start(params: &Params, settings: Settings) {
         &headroom_percent.to_string(),
     );
     let trigger = match params.number("heap", settings.heap_mib) {
-        0 => format!("DynamicHeapSize:{},{}", 4 << 20, 8_u64 << 30),
+        0 => format!("DynamicHeapSize:{},{}", 32 << 20, 8_u64 << 30),
         mib => format!("FixedHeapSize:{}", mib << 20),
     };
     set("gc_trigger", &trigger);
