@@ -12,6 +12,7 @@ mod alone;
 mod cargo;
 mod ci;
 mod fuzz;
+mod instructions;
 mod loom;
 mod mutants;
 mod orderings;
@@ -68,6 +69,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
     Sanitize(sanitize::Options),
+    /// Count the instructions of the fast paths, and hold them against their budgets
+    Instructions(instructions::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
     SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
@@ -111,6 +114,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Soak(options) => soak::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
+        Task::Instructions(options) => instructions::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
