@@ -79,8 +79,10 @@ enum Task {
     Alone,
     /// Run every check that a change must pass
     Ci,
-    /// Run the benches beside rivals, or the one named
+    /// Run the benches beside rivals, or the one named; or the same workloads on every peer
     Bench {
+        #[command(flatten)]
+        peers: tasks::Peers,
         name: Option<String>,
         /// Passed to the bench: mostly words that a row's name must have
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -117,7 +119,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
         Task::Ci => ci::run(&workspace)?,
-        Task::Bench { name, args } => tasks::bench(&workspace, name.as_deref(), &args)?,
+        Task::Bench { peers, .. } if peers.is_asked() => tasks::peers(&workspace, &peers)?,
+        Task::Bench { name, args, .. } => tasks::bench(&workspace, name.as_deref(), &args)?,
     };
     println!("ok: {note}");
     Ok(ExitCode::SUCCESS)

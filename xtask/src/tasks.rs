@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
 use crate::cargo::{cargo, pass, tee};
 use crate::tally::Tally;
@@ -80,4 +81,77 @@ pub(crate) fn bench(workspace: &Workspace, name: Option<&str>, args: &[String]) 
     command.arg("--").args(args);
     pass(&mut command)?;
     Ok("benches ran".to_owned())
+}
+
+/// Which peers to run beside this project, and on what.
+#[derive(Args)]
+pub(crate) struct Peers {
+    /// The same workloads on this project and on what people use today
+    #[arg(long)]
+    peers: bool,
+    /// Only rows whose title begins so (`ring`, `alloc size=64`); may be repeated
+    #[arg(long, requires = "peers")]
+    workload: Vec<String>,
+    /// Only systems whose name begins so, and ours; may be repeated
+    #[arg(long, requires = "peers")]
+    system: Vec<String>,
+    /// Rounds; 5 if not set
+    #[arg(long, requires = "peers")]
+    rounds: Option<usize>,
+    /// Tiny parameters and one round
+    #[arg(long, requires = "peers")]
+    quick: bool,
+}
+
+impl Peers {
+    /// Whether they are wanted instead of the benches.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.peers
+    }
+
+    /// The arguments of the program that runs them.
+    fn words(&self) -> Vec<String> {
+        let repeated = |flag: &str, values: &[String]| {
+            let pairs = values.iter().map(|value| [flag.to_owned(), value.clone()]);
+            pairs.flatten().collect::<Vec<_>>()
+        };
+        let mut words = repeated("--workload", &self.workload);
+        words.extend(repeated("--system", &self.system));
+        words.extend(self.rounds.map(|rounds| format!("--rounds={rounds}")));
+        words.extend(self.quick.then(|| "--quick".to_owned()));
+        words
+    }
+}
+
+/// Runs the same workloads on this project and on every peer that is installed.
+pub(crate) fn peers(workspace: &Workspace, peers: &Peers) -> Result<String> {
+    let mut command = cargo(workspace);
+    command.args(["run", "--quiet", "-p", "peers", "--bin", "versus", "--"]);
+    pass(command.args(peers.words()))?;
+    Ok("all answers agree: target/peers/versus.md".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_is_passed_on() {
+        let peers = Peers {
+            peers: true,
+            workload: vec!["trees".to_owned(), "ring".to_owned()],
+            system: Vec::new(),
+            rounds: Some(3),
+            quick: true,
+        };
+        let words = [
+            "--workload",
+            "trees",
+            "--workload",
+            "ring",
+            "--rounds=3",
+            "--quick",
+        ];
+        assert_eq!(peers.words(), words);
+    }
 }

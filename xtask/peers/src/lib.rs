@@ -11,6 +11,7 @@ pub mod go;
 pub mod latency;
 pub mod limits;
 pub mod process;
+pub mod programs;
 pub mod random;
 pub mod report;
 pub mod rivals;
