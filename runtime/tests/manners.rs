@@ -254,7 +254,7 @@ static CALL: FrameKind<u64, u32> = FrameKind::new("call");
 #[test]
 fn stacks_say_what_they_are_and_why_a_frame_does_not_fit() {
     let options = StackOptions {
-        limit_bytes: 64 << 10,
+        limit_bytes: 32 << 10,
         ..StackOptions::default()
     };
     let stacks = Stacks::new(options).expect("a range of addresses");
@@ -286,7 +286,7 @@ fn stacks_say_what_they_are_and_why_a_frame_does_not_fit() {
                 .contains("keep what is large in the heap")
         );
         assert!(format!("{refused:?}").starts_with("Refused { cause: "));
-        let refused = frames.push(&CALL, 1, 20_000, 0).unwrap_err();
+        let refused = frames.push(&CALL, 1, 15_000, 0).unwrap_err();
         assert!(
             refused
                 .to_string()
