@@ -1,15 +1,15 @@
 //! What values of the heap do like any other value: compare, hash, print, copy, start empty. And
 //! the settings and figures that no other test asks for.
 
-use runtime::escape::{Callee, Options, Program, Sink, Size};
-use runtime::stack::{EntryPoint, FRAME_BYTES_MAX, FrameKind, StackError, StackOptions, Stacks};
 use runtime::{
-    Builder, CollectError, Ephemeron, FakeSource, Gc, GcCell, Heap, LocalCell, LocalHeap,
-    LocalRefCell, LocalRoot, Locked, Mmap, NoGc, OnTheFly, Runtime, RwLocked, SourceCall, Trace,
-    Weak, WeakMap,
+    Barrier, Builder, CollectError, Collector, Ephemeron, FakeSource, Gc, GcCell, Heap, LocalCell,
+    LocalHeap, LocalRefCell, LocalRoot, Locked, Mmap, NoGc, OnTheFly, Reason, Rebrand, Runtime,
+    RwLocked, Session, SourceCall, Trace, Visitor, Weak, WeakMap,
 };
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 
 /// A small heap with nothing running on its own account.
 fn heap() -> Heap {
@@ -249,95 +249,111 @@ fn who_cannot_write_at_once_is_told() {
     });
 }
 
-static CALL: FrameKind<u64, u32> = FrameKind::new("call");
-
-#[test]
-fn stacks_say_what_they_are_and_why_a_frame_does_not_fit() {
-    let options = StackOptions {
-        limit_bytes: 32 << 10,
-        ..StackOptions::default()
-    };
-    let stacks = Stacks::new(options).expect("a range of addresses");
-    let entry = EntryPoint::new("main");
-    let mut stack = stacks.stack(&entry).expect("memory for a stack");
-    assert!(
-        format!("{stacks:?}").starts_with("Stacks { options: "),
-        "{stacks:?}"
-    );
-    assert!(format!("{stack:?}").contains("depth: 0"), "{stack:?}");
-    assert!(
-        format!("{entry:?}").starts_with("EntryPoint(main, "),
-        "{entry:?}"
-    );
-    let named: &FrameKind<u64> = FrameKind::leak(&format!("run-{}", 7));
-    assert_eq!(
-        (named.name(), format!("{CALL:?}")),
-        ("run-7", "FrameKind(call)".into())
-    );
-    stack.run(|frames| {
-        let refused = frames.push(&CALL, 1, FRAME_BYTES_MAX, 0).unwrap_err();
-        assert!(matches!(
-            refused.cause,
-            StackError::FrameTooLarge { kind: "call" }
-        ));
-        assert!(
-            refused
-                .to_string()
-                .contains("keep what is large in the heap")
-        );
-        assert!(format!("{refused:?}").starts_with("Refused { cause: "));
-        let refused = frames.push(&CALL, 1, 15_000, 0).unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .contains("raise `StackOptions::limit_bytes`")
-        );
-        assert_eq!(refused.head, 1);
-    });
+/// What a panic said.
+fn message(act: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(act)).unwrap_err();
+    *payload.downcast::<String>().expect("a formatted message")
 }
 
 #[test]
-fn what_callers_need_of_a_function_is_enough_elsewhere() {
-    let mut program = Program::new();
-    assert!(program.is_empty());
-    let keep = program.declare("keep", &["kept", "passed"], 1);
-    let mut body = program.define(keep);
-    let (kept, passed) = (body.parameter(0), body.parameter(1));
-    body.at(1, 2).set_global("global", kept);
-    let result = body.result(0);
-    body.at(1, 3).assign(result, 0, passed);
-    let report = program.analyze(&Options::default());
-    let why = report.explain_leak(keep, 0).expect("it leaks").to_string();
-    assert!(
-        why.starts_with("keep: what `kept` holds leaks to the heap:"),
-        "{why}"
-    );
-    assert!(report.explain_leak(keep, 1).is_none());
-    let summary = report.summary(keep).expect("it is defined").clone();
-    assert_eq!(summary.least(0, Sink::Heap), Some(0));
-    assert_eq!(summary.least(1, Sink::Result(0)), Some(0));
-    assert_eq!(summary.least(1, Sink::Heap), None);
-    assert_eq!(summary.to_string(), "#0 -> heap, #1 -> result 0");
+fn each_form_that_cannot_fail_panics_at_the_limit() {
+    let builder = Builder::new(OnTheFly::with_markers(1)).limit_bytes(2 << 20);
+    let heap = builder.gc_off().build().expect("a range of addresses");
+    let text = "long".repeat(1 << 20);
+    let mut mutator = heap.mutator();
+    let mut said = vec![message(|| mutator.enter(|cx| _ = cx.alloc_str(&text)))];
+    said.push(message(|| {
+        mutator.enter(|cx| {
+            let key = cx.alloc(1_u32);
+            (0..1 << 20).for_each(|_| _ = cx.ephemeron(key, key));
+        })
+    }));
+    let builder = LocalHeap::builder().gc_off().limit_bytes(2 << 20);
+    let mut local = builder.build().expect("a range of addresses");
+    said.push(message(|| local.enter(|cx| _ = cx.alloc_str(&text))));
+    said.push(message(|| {
+        local.enter(|cx| {
+            let target = cx.alloc(1_u32);
+            (0..1 << 20).for_each(|_| _ = cx.downgrade(target));
+        })
+    }));
+    said.push(message(|| {
+        local.enter(|cx| (0..1 << 20).for_each(|n| _ = cx.alloc([n; 8])))
+    }));
+    for said in said {
+        assert!(said.starts_with("no memory for a"), "{said}");
+    }
+}
 
-    let mut elsewhere = Program::new();
-    let keep = elsewhere.declare("keep", &["kept", "passed"], 1);
-    elsewhere.import(keep, summary);
-    let main = elsewhere.declare("main", &[], 0);
-    assert_eq!(elsewhere.len(), 2);
-    let mut body = elsewhere.define(main);
-    let [x, y, to_x, to_y] =
-        ["x", "y", "to x", "to y"].map(|name| body.local(name, Size::Bytes(8)));
-    body.address_of(to_x, x).address_of(to_y, y);
-    body.call(Callee::Static(keep), &[to_x, to_y], &[]);
-    assert_eq!(x.site().function(), main);
-    let report = elsewhere.analyze(&Options::default());
-    let why = report
-        .explain(x.site())
-        .expect("it is on the heap")
-        .to_string();
+/// Collects another heap when it is dropped, of each kind, and notes what that said.
+struct Nosy;
+
+static NOTED: Mutex<Vec<CollectError>> = Mutex::new(Vec::new());
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        let mut local = LocalHeap::builder().reserve_bytes(8 << 20).build().unwrap();
+        let errors = [
+            local.collect().err(),
+            local.step().err(),
+            heap().mutator().collect().err(),
+        ];
+        NOTED.lock().unwrap().extend(errors.into_iter().flatten());
+    }
+}
+
+// SAFETY: holds nothing, and its drop glue touches no object.
+unsafe impl Trace for Nosy {
+    const NEEDS_TRACE: bool = false;
+
+    fn trace<V: Visitor>(&self, _visitor: &mut V) {}
+}
+
+// SAFETY: it has no brand.
+unsafe impl Rebrand for Nosy {
+    type With<'to> = Nosy;
+}
+
+#[test]
+fn drop_glue_may_not_collect() {
+    let mut heap = LocalHeap::builder().gc_off().build().unwrap();
+    heap.enter(|cx| _ = cx.alloc(Nosy));
+    heap.collect().expect("no trace panics");
+    let noted = NOTED.lock().unwrap();
+    assert_eq!(noted.len(), 3, "{noted:?}");
     assert!(
-        why.contains("passed to `keep` as `kept`, which leaks"),
-        "{why}"
+        noted
+            .iter()
+            .all(|error| matches!(error, CollectError::Reentrant))
     );
-    assert!(report.explain(y.site()).is_none());
+}
+
+/// Asks what a session tells, and frees nothing.
+struct Asking(Arc<Mutex<Vec<(Reason, usize)>>>);
+
+// SAFETY: never begins a sweep.
+unsafe impl Collector for Asking {
+    const NAME: &'static str = "asking";
+    const BARRIER: Barrier = Barrier::None;
+
+    fn collect(&self, session: &mut Session<'_>) -> Result<(), CollectError> {
+        let reason = session.reason();
+        let live_bytes = session.stop_the_world(|world| Ok(world.live_bytes()))??;
+        self.0.lock().unwrap().push((reason, live_bytes));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_session_tells_why_it_is_and_what_lives() {
+    let told = Arc::default();
+    let heap = Builder::new(Asking(Arc::clone(&told)))
+        .gc_off()
+        .build()
+        .unwrap();
+    let mut mutator = heap.mutator();
+    let root = mutator.enter(|cx| cx.root(cx.alloc([1_u64; 4])));
+    mutator.collect().expect("it asks only");
+    drop(root);
+    assert_eq!(*told.lock().unwrap(), [(Reason::Explicit, 32)]);
 }

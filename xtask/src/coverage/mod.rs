@@ -165,18 +165,19 @@ fn export(tools: &Path, folder: &Path, report: &Path, tests: &[String]) -> Resul
             .arg(&merged)
             .arg(folder.join("raw/tests")),
     )?;
-    let mut command = Command::new(tools.join("llvm-cov"));
-    command
-        .args(["export", "--format=lcov", "--skip-functions"])
-        .arg("--instr-profile")
-        .arg(&merged);
-    for (index, test) in tests.iter().enumerate() {
-        if index > 0 {
-            command.arg("--object");
-        }
-        command.arg(test);
+    // Program by program: of a function that two of them have compiled differently the tool would
+    // keep one, whichever comes first, and drop what the other has run.
+    let mut lines = String::new();
+    for test in tests {
+        let mut command = Command::new(tools.join("llvm-cov"));
+        command
+            .args(["export", "--format=lcov", "--skip-functions"])
+            .arg("--instr-profile")
+            .arg(&merged)
+            .arg(test);
+        lines += &read(&mut command)?;
     }
-    fs::write(report, read(&mut command)?)?;
+    fs::write(report, lines)?;
     Ok(())
 }
 
