@@ -3,7 +3,7 @@
 
 #![cfg(not(heapwright_loom))]
 
-use alloc_core::malloc::{Heapwright, Magazines};
+use alloc_core::malloc::{Hardened, Heapwright, Magazines};
 use alloc_core::{
     Exhausted, FakeRegion, FakeSource, Heap, NoRefill, Ops, PAGE_BYTES, PageHeap, PageSource,
     Refill, SourceCall, SourceError, ThreadCache, TypeInfo,
@@ -86,6 +86,9 @@ fn errors_lead_to_what_the_source_said() {
         let source = exhausted.source().expect("the source's error");
         assert_eq!(source.to_string(), error.to_string());
     }
+    let heap = PageHeap::new(FakeSource::new(), 4 << 20, 4 << 20, |_| 0).unwrap();
+    let full = heap.alloc(1 << 20).err().expect("it is not so large");
+    assert!(full.source().is_none(), "nobody else was asked");
     let source = FakeSource::new();
     source.fail_from(SourceCall::Reserve, 0);
     let refused = PageHeap::new(source, 4 << 20, 4 << 20, |_| 0)
@@ -155,5 +158,8 @@ fn objects_whose_layout_nobody_knows_grow_and_are_freed() {
     unsafe { Heapwright.dealloc(std::ptr::null_mut(), Layout::new::<u64>()) };
     // SAFETY: as above.
     let none = unsafe { Heapwright.realloc(std::ptr::null_mut(), Layout::new::<u64>(), 8) };
+    assert!(none.is_null());
+    // SAFETY: as above.
+    let none = unsafe { Hardened.realloc(std::ptr::null_mut(), Layout::new::<u64>(), 8) };
     assert!(none.is_null());
 }

@@ -2,7 +2,9 @@
 
 use runtime::Heap;
 use runtime::escape::{Callee, Capture, Options, Program, Sink, Size};
+use runtime::pacer::Cycle;
 use runtime::stack::{EntryPoint, FRAME_BYTES_MAX, FrameKind, StackError, StackOptions, Stacks};
+use std::time::Duration;
 
 static CALL: FrameKind<u64, u32> = FrameKind::new("call");
 
@@ -171,4 +173,16 @@ fn frames_and_turns_print_what_they_are() {
             assert_eq!(frames.pop(&CALL), 7);
         });
     });
+}
+
+#[test]
+fn a_cycle_tells_its_share_of_the_processors() {
+    let cycle = Cycle {
+        mark_cpu: Duration::from_millis(30),
+        since_last: Duration::from_millis(100),
+        wall: Duration::ZERO,
+        ..Cycle::default()
+    };
+    assert!((cycle.cpu_share(2) - 0.15).abs() < 1e-9);
+    assert_eq!(cycle.mark_share(2), 0.0, "no time, no share");
 }

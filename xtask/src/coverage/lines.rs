@@ -36,7 +36,8 @@ pub(super) fn of_report(report: &str, root: &Path, tree: &Tree) -> Vec<Lines> {
             let below = Path::new(name).strip_prefix(root).ok();
             path = below.and_then(Path::to_str).unwrap_or(name);
         } else if let Some((number, count)) = line.strip_prefix("DA:").and_then(read_line) {
-            *counts.entry(path).or_default().entry(number).or_default() += count;
+            let known = counts.entry(path).or_default().entry(number).or_default();
+            *known = known.saturating_add(count);
         }
     }
     let mut files = Vec::new();

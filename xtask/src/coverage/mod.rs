@@ -31,6 +31,9 @@ const REASONS: &str = "xtask/coverage.toml";
 const PAGE: &str = "docs/coverage.md";
 /// Test targets that say nothing here: models, and what the compiler says of wrong programs.
 const LEFT_OUT: [&str; 2] = ["loom", "ui"];
+/// What has the compiler count; atomically, or threads would lose counts to each other, and a line
+/// whose count is the difference of two others would be taken for run, or for not run.
+const FLAGS: &str = "-C instrument-coverage -C llvm-args=-instrprof-atomic-counter-update-all";
 /// Profiles that processes of one program share; each adds to one that it has locked.
 const PROFILES: u32 = 4;
 
@@ -105,7 +108,7 @@ fn measure(workspace: &Workspace, folder: &Path) -> Result<Vec<String>> {
         let mut command = cargo(workspace);
         command
             .arg("test")
-            .env("RUSTFLAGS", "-C instrument-coverage")
+            .env("RUSTFLAGS", FLAGS)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env("CARGO_TARGET_DIR", folder)
             .arg("--lib");
