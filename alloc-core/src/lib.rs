@@ -20,6 +20,7 @@ mod bits;
 mod central;
 mod heap;
 mod inspect;
+mod places;
 mod reclaim;
 mod refill;
 mod size_class;

@@ -24,9 +24,12 @@ use crate::page_tree::Found;
 use crate::pages::{HUGE_PAGE_BYTES, HUGE_PAGES, PAGE_SHIFT, PageRun};
 use crate::sync::Ordering;
 
-/// A heap with less free memory than this is low: four huge pages, so that some can be filled while
-/// the next is backed.
+/// A large heap with less free memory than this is low: four huge pages, so that some can be filled
+/// while the next is backed.
 const LOW_PAGES: u32 = 4 * HUGE_PAGES;
+/// A small one with less than this share of what is in use, and than one huge page: it fills memory
+/// no faster, but four pages would be much of what it has.
+const LOW_SHARE: u32 = 8;
 
 /// Chunks in which a place is looked for, so that the search is short under the lock.
 const CHUNKS_LOOKED_AT: usize = 8;
@@ -34,7 +37,9 @@ const CHUNKS_LOOKED_AT: usize = 8;
 impl PageAlloc {
     /// Whether free pages with memory behind them are few, in a heap of huge pages.
     pub(crate) fn is_low(&self) -> bool {
-        self.grown() > self.huge_from() && self.counts().retained < LOW_PAGES
+        let counts = self.counts();
+        let low_pages = (counts.in_use / LOW_SHARE).clamp(HUGE_PAGES, LOW_PAGES);
+        self.grown() > self.huge_from() && counts.retained < low_pages
     }
 
     /// Takes a huge page's worth of free pages of which none has memory, close to where the next
@@ -94,8 +99,9 @@ impl PageAlloc {
 }
 
 impl<S: PageSource> PageHeap<S> {
-    /// Whether less than 8 MiB of the free pages have memory behind them, in a heap that is beyond
-    /// its small beginning. As of the last allocation of pages, and false after a
+    /// Whether few of the free pages have memory behind them, an eighth of those in use but from 2
+    /// to 8 MiB, in a heap that is beyond its small beginning. As of the last allocation of pages,
+    /// and false after a
     /// [`back_ahead`](Self::back_ahead) in vain, so that nobody asks again at once. No lock is
     /// taken.
     #[inline]

@@ -69,6 +69,7 @@ impl SizeClass {
 
     /// The smallest class for objects of `size` bytes aligned to `align`; `None` if such an
     /// object needs a span of its own. A size of zero takes a granule.
+    #[inline]
     pub const fn of(size: usize, align: usize) -> Option<Self> {
         if size > SMALL_BYTES_MAX {
             return None;

@@ -18,20 +18,23 @@
 //! their allocation bits: an allocation is the same few instructions in every phase. Others mark
 //! objects of the same word meanwhile, so these are read-modify-writes.
 //!
-//! The table is open-addressed by the address of the [`TypeInfo`] and the class, and grows; a slot
-//! that is not at its first place is found on the slow path at the cost of a probe or two.
+//! The table is addressed by the address of the [`TypeInfo`] and the class, and grows so that each
+//! of some dozen kinds has its place alone ([`Places`]). Of hundreds some share theirs; a slot that
+//! is not at its first place is found on the slow path at the cost of a probe or two.
 
 use crate::central::Central;
 use crate::heap::Heap;
 use crate::os::PageSource;
 use crate::page_error::Exhausted;
+use crate::places::Places;
 use crate::refill::Refill;
 use crate::size_class::{GRANULE_BYTES, SizeClass};
 use crate::type_info::TypeInfo;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-const SLOTS_AT_FIRST: usize = 64;
+/// 64 slots: 4 KiB.
+const BITS_AT_FIRST: u32 = 6;
 /// Words of a page's worth of granules.
 pub(crate) const PAGE_WORDS: u32 = (crate::PAGE_BYTES / GRANULE_BYTES / 64) as u32;
 /// Bytes that one word of bits stands for.
@@ -42,7 +45,9 @@ pub(crate) const WORD_BYTES: usize = 64 * GRANULE_BYTES;
 /// Holds spans of one heap. A cache that is dropped without [`ThreadCache::flush`] keeps its spans
 /// from being swept or reused: memory is lost until the heap goes, nothing worse.
 pub struct ThreadCache {
+    /// As many as `places` has places.
     slots: Box<[Slot]>,
+    places: Places,
     used: usize,
     /// Slots are marked when their word is taken.
     black: bool,
@@ -91,12 +96,6 @@ fn key_of(info: &'static TypeInfo, class: SizeClass) -> usize {
     std::ptr::from_ref(info).addr() | class.index() << 56
 }
 
-/// The first place to look for a key.
-#[inline(always)]
-fn hash(key: usize) -> usize {
-    (key >> 4) ^ (key >> 11) ^ (key >> 56)
-}
-
 impl Default for ThreadCache {
     fn default() -> Self {
         Self::new()
@@ -106,11 +105,17 @@ impl Default for ThreadCache {
 impl ThreadCache {
     /// An empty cache.
     pub fn new() -> Self {
+        let places = Places::new(BITS_AT_FIRST);
         Self {
-            slots: (0..SLOTS_AT_FIRST).map(|_| Slot::default()).collect(),
+            slots: Self::empty(places),
+            places,
             used: 0,
             black: false,
         }
+    }
+
+    fn empty(places: Places) -> Box<[Slot]> {
+        (0..places.len()).map(|_| Slot::default()).collect()
     }
 
     /// Whether new objects are marked from birth.
@@ -162,8 +167,8 @@ impl ThreadCache {
     #[inline(always)]
     pub fn take(&mut self, info: &'static TypeInfo, class: SizeClass) -> Option<NonNull<u8>> {
         let key = key_of(info, class);
-        let index = hash(key) & (self.slots.len() - 1);
-        // SAFETY: the length is a power of two, so the masked index is below it.
+        let index = self.places.of(key);
+        // SAFETY: a place is below the number of places, of which each has a slot.
         let slot = unsafe { self.slots.get_unchecked_mut(index) };
         (slot.key == key && slot.free != 0).then(|| slot.take())
     }
@@ -181,7 +186,7 @@ impl ThreadCache {
         info: &'static TypeInfo,
         class: SizeClass,
     ) -> Option<NonNull<u8>> {
-        let index = Self::place(&self.slots, key_of(info, class));
+        let index = Self::place(&self.slots, self.places, key_of(info, class));
         // A free entry has no words, so it has no next one.
         let black = self.black;
         let slot = &mut self.slots[index];
@@ -218,11 +223,12 @@ impl ThreadCache {
         class: SizeClass,
     ) -> &mut Slot {
         let key = key_of(info, class);
-        let mut index = Self::place(&self.slots, key);
+        let mut index = Self::place(&self.slots, self.places, key);
         if self.slots[index].key == 0 {
-            if (self.used + 1) * 2 > self.slots.len() {
-                self.grow();
-                index = Self::place(&self.slots, key);
+            let is_crowded = (self.used + 1) * 2 > self.slots.len();
+            if is_crowded || index != self.places.of(key) {
+                self.make_place(key, is_crowded);
+                index = Self::place(&self.slots, self.places, key);
             }
             self.used += 1;
             let central = Some(heap.central(info, class));
@@ -236,26 +242,35 @@ impl ThreadCache {
     }
 
     /// Where `key` is, or where it would go: there is always a free entry.
-    fn place(slots: &[Slot], key: usize) -> usize {
+    fn place(slots: &[Slot], places: Places, key: usize) -> usize {
         let mask = slots.len() - 1;
-        let mut index = hash(key) & mask;
+        let mut index = places.of(key);
         while slots[index].key != key && slots[index].key != 0 {
             index = (index + 1) & mask;
         }
         index
     }
 
-    fn grow(&mut self) {
-        let mut slots: Box<[Slot]> = (0..self.slots.len() * 2).map(|_| Slot::default()).collect();
+    /// Lays the table out anew, so that each key has a place of its own, `key` too; of more keys
+    /// than that is possible for some share theirs, in twice the places if it `is_crowded`.
+    fn make_place(&mut self, key: usize, is_crowded: bool) {
+        let used = self.slots.iter().map(|slot| slot.key);
+        let keys: Vec<usize> = used.filter(|&used| used != 0).chain([key]).collect();
+        let places = match self.places.apart(&keys) {
+            Some(places) => places,
+            None if is_crowded => self.places.doubled(),
+            None => return,
+        };
+        let mut slots = Self::empty(places);
         for slot in &mut self.slots {
             if slot.key != 0 {
                 // First the place: an assignment would evaluate its right side, which takes the
                 // key, before the index on its left.
-                let index = Self::place(&slots, slot.key);
+                let index = Self::place(&slots, places, slot.key);
                 slots[index] = std::mem::take(slot);
             }
         }
-        self.slots = slots;
+        (self.slots, self.places) = (slots, places);
     }
 
     /// Gives up every span, with exact allocation bits, and is not black any more; returns the

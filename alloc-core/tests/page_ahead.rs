@@ -7,32 +7,42 @@ use alloc_core::{FakeSource, HUGE_PAGE_BYTES, HUGE_PAGES, PageHeap, PageRun, Rea
 /// Pages of a heap's small beginning.
 const SMALL_PAGES: u32 = 8 * HUGE_PAGES;
 
-/// A heap of 64 MiB whose small beginning and one page more are in use.
+/// Huge pages in use in a heap that is large: an eighth of them are four.
+const LARGE: u32 = 32;
+
+/// A heap of 160 MiB of which 64 and one page more are in use.
 fn grown() -> (FakeSource, PageHeap<FakeSource>, PageRun) {
     let source = FakeSource::new();
-    let heap = PageHeap::new(source.clone(), 64 << 20, 64 << 20, |_| 0).unwrap();
+    let heap = PageHeap::new(source.clone(), 160 << 20, 160 << 20, |_| 0).unwrap();
     heap.alloc(SMALL_PAGES).unwrap();
     assert!(
         !heap.is_low() && !heap.back_ahead(),
         "a small heap is left alone"
     );
+    heap.alloc(LARGE * HUGE_PAGES - SMALL_PAGES).unwrap();
     let page = heap.alloc(1).unwrap();
     (source, heap, page)
 }
 
-/// The blocks that were populated, counted from the first huge one.
+/// The blocks that were populated, counted from the first that is not full.
 fn populated(source: &FakeSource) -> Vec<usize> {
     let ranges = source.ranges(SourceCall::Populate);
     let block = |range: &std::ops::Range<usize>| {
         assert_eq!(range.len(), HUGE_PAGE_BYTES);
         assert!(range.start.is_multiple_of(HUGE_PAGE_BYTES), "{range:?}");
-        range.start / HUGE_PAGE_BYTES - 8
+        range.start / HUGE_PAGE_BYTES - LARGE as usize
     };
     ranges.iter().map(block).collect()
 }
 
 fn back_all(heap: &PageHeap<FakeSource>) -> usize {
     (0..).take_while(|_| heap.back_ahead()).count()
+}
+
+fn back_while_low(heap: &PageHeap<FakeSource>) -> usize {
+    (0..)
+        .take_while(|_| heap.is_low() && heap.back_ahead())
+        .count()
 }
 
 #[test]
@@ -62,6 +72,21 @@ fn a_low_heap_gets_the_blocks_that_come_next() {
     );
     assert!(heap.is_low());
     assert_eq!((back_all(&heap), populated(&source).last()), (1, Some(&5)));
+    heap.check_invariants();
+}
+
+/// Kills: `ahead-of-middling-heaps`.
+#[test]
+fn a_heap_that_is_not_large_gets_an_eighth() {
+    let source = FakeSource::new();
+    let heap = PageHeap::new(source, 160 << 20, 160 << 20, |_| 0).unwrap();
+    heap.alloc(SMALL_PAGES).unwrap();
+    heap.alloc(1).unwrap();
+    assert!(heap.is_low());
+    // What is free of the block in use has no memory yet.
+    assert_eq!(back_while_low(&heap), 1, "2 MiB of 16");
+    heap.alloc(2 * SMALL_PAGES).unwrap();
+    assert_eq!(back_while_low(&heap), 3, "6 MiB of 48");
     heap.check_invariants();
 }
 
@@ -98,7 +123,7 @@ fn a_source_that_refuses_is_asked_once_and_nothing_is_lost() {
         heap.check_invariants();
         // SAFETY: allocated, and not used.
         unsafe { heap.free(page) };
-        heap.alloc(24 * HUGE_PAGES).expect("all of the range");
+        heap.alloc(48 * HUGE_PAGES).expect("all of the range");
     }
 }
 
@@ -110,8 +135,8 @@ fn nothing_is_backed_beyond_the_limit_or_the_range() {
     assert!(heap.is_low() && !heap.back_ahead());
     assert!(!heap.is_low(), "nobody asks again at once");
     heap.set_limit(usize::MAX);
-    heap.alloc(22 * HUGE_PAGES).unwrap();
+    heap.alloc(46 * HUGE_PAGES).unwrap();
     assert_eq!(back_all(&heap), 1, "the range's last block");
-    assert_eq!(populated(&source), [23]);
+    assert_eq!(populated(&source), [47]);
     heap.check_invariants();
 }

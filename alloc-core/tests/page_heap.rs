@@ -227,6 +227,19 @@ fn exhaustion_says_what_to_do_and_passes() {
     assert!(heap.alloc(u32::MAX).is_err());
 }
 
+/// A limit that is lowered below what is in use leaves no room, rather than room without end.
+#[test]
+fn a_limit_below_what_is_in_use_lets_nothing_through() {
+    let (_source, heap) = fake_heap(4 * MIB);
+    let run = heap.alloc(6).expect("no limit yet");
+    heap.set_limit(2 * PAGE_BYTES);
+    assert!(matches!(heap.alloc(1), Err(Exhausted::Limit { .. })));
+    let behind = heap.take_behind(run, 1).expect("no page is asked for");
+    assert_eq!(behind, None, "nor does a run grow where it is");
+    free(&heap, run);
+    assert!(heap.alloc(2).is_ok());
+}
+
 #[test]
 fn a_batch_is_freed_at_once() {
     let (_source, heap) = fake_heap(4 * MIB);

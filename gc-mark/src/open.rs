@@ -303,6 +303,20 @@ mod tests {
         (queued, left)
     }
 
+    /// Of frequent kinds and of rare ones, which have no packet: a stale object would be scanned
+    /// when it has been freed.
+    #[test]
+    fn nothing_is_left_when_cleared() {
+        let (mut open, deque) = (Open::new(), Deque::new_lifo());
+        for number in 0..3 * SLOTS {
+            let id = number * 4096;
+            open.push(Object(number), Kind { id, noscan: false }, &deque);
+        }
+        assert!(!open.mixed.is_empty(), "some kinds found no slot");
+        open.clear();
+        assert!(open.is_empty() && open.take_largest().is_none());
+    }
+
     #[test]
     fn full_packets_are_queued_and_hold_one_kind() {
         let ids: Vec<usize> = (0..10_000).map(|number| number % 7 * 4096).collect();

@@ -199,3 +199,17 @@ impl Termination {
             .map_err(Word)
     }
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    /// More workers may leave in one round than the count holds: it begins anew, and says neither
+    /// that the round is over nor that anybody rests.
+    #[test]
+    fn quits_wrap_within_their_bits() {
+        let word = Word(QUITS | (2 * BUSY_ONE)).quit();
+        assert_eq!(word, Word(BUSY_ONE));
+        assert_eq!(word.quit(), Word(QUIT_ONE));
+    }
+}

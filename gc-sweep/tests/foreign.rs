@@ -400,6 +400,33 @@ fn the_background_thread_survives_a_panic() {
     assert_eq!(background.panics(), 1);
 }
 
+/// Dropping what a step has panicked with may panic too: nobody drops it.
+#[test]
+fn a_panic_that_panics_when_dropped_ends_no_thread() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("planned, of a payload");
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    let mut calls = 0;
+    let background = Background::spawn("sweeper", move || {
+        calls += 1;
+        sender.send(calls).unwrap();
+        if calls == 1 {
+            std::panic::panic_any(Bomb);
+        }
+        Step::Done
+    })
+    .unwrap();
+    background.wake();
+    assert_eq!(receiver.recv(), Ok(1));
+    background.wake();
+    assert_eq!(receiver.recv(), Ok(2), "the thread goes on");
+    assert_eq!(background.panics(), 1);
+}
+
 #[test]
 fn the_step_may_drop_the_owner() {
     struct Owner(#[allow(dead_code, reason = "held to be dropped")] Background);

@@ -139,6 +139,30 @@ fn claim_two_cycles() {
     });
 }
 
+/// An allocator that has found a span unswept comes to claim it when that cycle is over and the
+/// next one has begun: it looks again, and takes no claim that it does not use.
+///
+/// Kills: `claims-for-the-cycle-before`.
+#[test]
+fn a_claim_is_of_the_cycle_that_was_looked_at() {
+    explore("a_claim_is_of_the_cycle_that_was_looked_at", || {
+        let sweeper = Arc::new(Sweeper::new());
+        let space = Space::new(&sweeper, &[Glue::Without]);
+        sweeper.begin(1);
+        let allocator = thread::spawn({
+            let (sweeper, space) = (Arc::clone(&sweeper), Arc::clone(&space));
+            move || {
+                sweeper.sweep_span(&*space, 0);
+            }
+        });
+        sweeper.finish(&*space);
+        sweeper.begin(1);
+        allocator.join().unwrap();
+        sweeper.finish(&*space);
+        space.assert_swept(&sweeper, 2);
+    });
+}
+
 /// An allocator wants a span while another claims its neighbor, and then that span too: each has
 /// a bit of its own in the word that they share.
 ///

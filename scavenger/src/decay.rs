@@ -119,6 +119,20 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_back_counts_no_time_twice() {
+        let mut decay = Decay::new(seconds(1.0));
+        decay.observe(seconds(10.0), 64 * MIB);
+        assert_eq!(
+            decay.observe(seconds(4.0), 64 * MIB),
+            0,
+            "no time has passed"
+        );
+        assert_eq!(decay.observe(seconds(10.0), 64 * MIB), 0, "nor now");
+        let due = decay.observe(seconds(11.0), 64 * MIB);
+        assert!(due.abs_diff(32 * MIB) < 64, "one second: {due}");
+    }
+
+    #[test]
     fn fresh_surplus_has_its_own_time_and_demand_takes_what_is_kept() {
         let mut decay = Decay::new(seconds(1.0));
         decay.observe(seconds(0.0), 64 * MIB);

@@ -5,7 +5,7 @@
 //! `refused-bytes-uncounted` and `refaults-unread`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -417,4 +417,66 @@ fn a_worker_and_a_refusal_print_what_they_are() {
         refused.to_string().contains("after 4096 bytes"),
         "{refused}"
     );
+}
+
+/// Says what it is asked, and holds the heap until then.
+struct Scribe {
+    says: mpsc::Sender<&'static str>,
+    is_told: bool,
+    heap: Option<Arc<Heap>>,
+}
+
+impl Policy for Scribe {
+    fn next(&mut self, _now: Duration, _usage: Usage, _goal: Goal) -> Action {
+        self.says.send("next").ok();
+        self.heap = None;
+        if std::mem::take(&mut self.is_told) {
+            return Action::Release {
+                bytes_max: PAGE_BYTES,
+                sparse: false,
+            };
+        }
+        Action::Park
+    }
+    fn released(&mut self, _now: Duration, _outcome: Outcome) {
+        self.says.send("released").ok();
+    }
+    fn tell(&mut self, _now: Duration) {
+        self.says.send("tell").ok();
+        self.is_told = true;
+    }
+}
+
+/// Who was told once parks again, rather than spin.
+#[test]
+fn a_policy_is_told_once_of_what_was_said_once() {
+    let heap = Arc::new(Heap::new(4));
+    let (says, said) = mpsc::channel();
+    let policy = Scribe {
+        says,
+        is_told: false,
+        heap: None,
+    };
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy).unwrap();
+    worker.wake();
+    let from_there = said.iter().skip_while(|word| *word != "tell");
+    let words: Vec<_> = from_there.take(4).collect();
+    assert_eq!(words, ["tell", "next", "released", "next"]);
+    worker.stop();
+    assert_eq!(said.iter().count(), 0, "it slept");
+}
+
+/// A worker with nothing to do keeps no heap: here it is the last who has held it.
+#[test]
+fn a_parked_worker_lets_the_heap_go() {
+    let heap = Arc::new(Heap::new(4));
+    let (weak, dropped) = (Arc::downgrade(&heap), Arc::clone(&heap.dropped));
+    let policy = Scribe {
+        says: mpsc::channel().0,
+        is_told: false,
+        heap: Some(heap),
+    };
+    let worker = Worker::spawn(weak, monotonic(), policy).unwrap();
+    poll("the heap is dropped", || dropped.load(SeqCst) == 1);
+    worker.stop();
 }

@@ -1,7 +1,8 @@
 //! Byte strings as programs, mutated by libFuzzer towards code that none has reached yet.
 //!
-//! The targets are in `fuzz/`, a workspace of its own: each is an oracle of alloc-core's tests, or
-//! the twin graph of runtime's, fed by a byte string. They are built with the compiler's own
+//! The targets are in `fuzz/`, a workspace of its own: each is an oracle of alloc-core's tests, the
+//! twin graph of runtime's, what holds of each expansion of the derive, or a plain twin of the
+//! demo's reader, fed by a byte string. They are built with the compiler's own
 //! instrumentation for coverage, which the stable toolchain has; libFuzzer comes with
 //! `libfuzzer-sys`, as source in C++, so a C++ compiler must be there. No sanitizer is switched on:
 //! the oracle is what finds mistakes, and runs several times as often without.
@@ -19,7 +20,7 @@ use crate::cargo::{cargo, pass, shown};
 use crate::workspace::Workspace;
 
 /// Each target's name.
-const TARGETS: [&str; 3] = ["malloc", "pages", "heap"];
+const TARGETS: [&str; 5] = ["malloc", "pages", "heap", "derive", "data"];
 /// The one platform that this is set up for.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// What makes the compiler count edges and comparisons for libFuzzer.

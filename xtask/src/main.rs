@@ -14,6 +14,7 @@ mod ci;
 mod coverage;
 mod figures;
 mod fuzz;
+mod instructions;
 mod loom;
 mod mutants;
 mod orderings;
@@ -76,6 +77,8 @@ enum Task {
     Supply(supply::Options),
     /// Which lines of the libraries their tests run, and why the others are left out
     Coverage(coverage::Options),
+    /// Count the instructions of the fast paths, and hold them against their budgets
+    Instructions(instructions::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
     SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
@@ -119,6 +122,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
         Task::Supply(options) => supply::run(&workspace, &options)?,
         Task::Coverage(options) => coverage::run(&workspace, &options)?,
+        Task::Instructions(options) => instructions::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,

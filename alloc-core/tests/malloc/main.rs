@@ -282,6 +282,29 @@ fn the_bits_of_what_lives_on_are_kept_when_pages_go_back() {
     check_empty(&heap);
 }
 
+/// What an object grows by counts towards the limit, and what is refused leaves it as it was.
+#[test]
+fn a_large_object_does_not_grow_beyond_the_limit() {
+    let heap = ByteHeap::new(FakeSource::new(), 8 << 20, 8 << 20, Mode::Plain).unwrap();
+    let mut magazines = Box::new(Magazines::new());
+    let [was, wanted] = [64, 68].map(|pages| {
+        let layout = Layout::from_size_align(pages * PAGE_BYTES, 8);
+        layout.unwrap()
+    });
+    let object = heap.alloc(&mut magazines, was).unwrap();
+    let limit_bytes = heap.stats().in_use_bytes + 3 * PAGE_BYTES;
+    heap.set_limit(limit_bytes);
+    // SAFETY: it is resized from the size that it has.
+    let resized = unsafe { heap.realloc(&mut magazines, object, was, wanted) };
+    assert!(resized.is_err(), "one page above the limit");
+    assert!(heap.stats().in_use_bytes <= limit_bytes);
+    assert_eq!(heap.usable_bytes(object), was.size());
+    // SAFETY: it has that size still; freed once.
+    unsafe { heap.free(&mut magazines, object, was) };
+    magazines.flush(&heap);
+    check_empty(&heap);
+}
+
 #[test]
 fn a_large_object_grows_where_it_is_if_it_can() {
     let heap = ByteHeap::new(FakeSource::new(), 64 << 20, 8 << 20, Mode::Plain).unwrap();

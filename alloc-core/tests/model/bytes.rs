@@ -84,8 +84,10 @@ impl Neighbors for Alone {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Failing {
     Never,
-    /// A limit is set.
-    Limit,
+    /// A limit is set; no more than so much is in use.
+    Limit {
+        most_bytes: usize,
+    },
     /// The source may say no.
     Source,
 }
@@ -147,6 +149,10 @@ impl<'a, S: PageSource, N: Neighbors> Oracle<'a, S, N> {
             29 => self.flush(choices),
             30 => self.release(choices),
             _ => self.limit(choices),
+        }
+        if let Failing::Limit { most_bytes } = self.failing {
+            let in_use_bytes = self.heap.stats().in_use_bytes;
+            assert!(in_use_bytes <= most_bytes, "{in_use_bytes} of {most_bytes}");
         }
     }
 
@@ -364,9 +370,9 @@ impl<'a, S: PageSource, N: Neighbors> Oracle<'a, S, N> {
             return;
         }
         if choices.below(3) == 0 {
-            let spare = choices.below(64) * PAGE_BYTES;
-            self.heap.set_limit(self.heap.stats().in_use_bytes + spare);
-            self.failing = Failing::Limit;
+            let most_bytes = self.heap.stats().in_use_bytes + choices.below(64) * PAGE_BYTES;
+            self.heap.set_limit(most_bytes);
+            self.failing = Failing::Limit { most_bytes };
         } else {
             self.heap.set_limit(usize::MAX);
             self.failing = Failing::Never;

@@ -219,7 +219,9 @@ impl Oracle {
 
     fn limit(&mut self, choices: &mut impl Choices) {
         self.limit_bytes = match choices.below(3) {
-            0 => self.heap.stats().in_use_bytes + choices.below(64) * PAGE_BYTES,
+            // A quarter of them below what is in use.
+            0 => (self.heap.stats().in_use_bytes + choices.below(64) * PAGE_BYTES)
+                .saturating_sub(16 * PAGE_BYTES),
             _ => usize::MAX,
         };
         self.heap.set_limit(self.limit_bytes);

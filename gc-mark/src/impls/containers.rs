@@ -232,3 +232,34 @@ tuples! {
     (A B C D E F G)
     (A B C D E F G H)
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use super::*;
+
+    struct Edge;
+
+    // SAFETY: leads nowhere.
+    unsafe impl Trace for Edge {
+        const NEEDS_TRACE: bool = true;
+        fn trace<V: Visitor>(&self, _: &mut V) {}
+    }
+
+    /// As a type that passes for noscan and holds references, which are lost.
+    #[test]
+    fn either_part_of_a_type_decides_whether_it_is_traced() {
+        let needs = [
+            <Result<Edge, u8>>::NEEDS_TRACE,
+            <Result<u8, Edge>>::NEEDS_TRACE,
+            <BTreeMap<Edge, u8>>::NEEDS_TRACE,
+            <BTreeMap<u8, Edge>>::NEEDS_TRACE,
+            <HashMap<Edge, u8>>::NEEDS_TRACE,
+            <HashMap<u8, Edge>>::NEEDS_TRACE,
+            <(Edge, u8)>::NEEDS_TRACE,
+            <(u8, u8, Edge)>::NEEDS_TRACE,
+        ];
+        assert_eq!(needs, [true; 8]);
+        let needs = [<Result<u8, u8>>::NEEDS_TRACE, <(u8, u8)>::NEEDS_TRACE];
+        assert_eq!(needs, [false; 2]);
+    }
+}

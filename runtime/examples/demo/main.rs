@@ -8,7 +8,8 @@
 //!
 //! `data` reads archives, `query` draws questions, `oracle` (with `adjacency`) knows the right
 //! answers; `graph`, `upload` and `queries` work on the heap; `serve` runs the threads;
-//! `timeline`, `measure`, `report` and `page` count and show.
+//! `timeline`, `measure`, `report` and `page` count and show. `reader` tries `data` on strings of
+//! bytes.
 
 mod adjacency;
 mod data;
@@ -23,6 +24,8 @@ mod serve;
 mod timeline;
 mod upload;
 
+#[cfg(test)]
+mod reader;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! The whole demo on a small archive, with each collector.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use runtime::{Collector, NoGc, Runtime, StopTheWorld};
@@ -8,7 +9,7 @@ use runtime::{Collector, NoGc, Runtime, StopTheWorld};
 use crate::data::{self, Archive};
 use crate::measure::Outcome;
 use crate::serve::{self, Options};
-use crate::{page, report};
+use crate::{page, reader, report};
 
 /// Packages that depend on one another at random, so that most lie on cycles; one on itself.
 fn archive(count: u32) -> Archive {
@@ -117,5 +118,42 @@ fn one_mismatch_or_one_leak_makes_the_outcome_bad() {
         page::html(&outcome)
             .expect("draws")
             .contains("closure of p1")
+    );
+}
+
+/// `cargo xtask fuzz data --seconds N` looks for more.
+#[test]
+fn the_corpus_reads_alike() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/data");
+    let entries = std::fs::read_dir(folder).expect("the corpus is there");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("the corpus can be read").path())
+        .collect();
+    paths.sort();
+    assert!(paths.len() > 10, "a corpus of {} inputs", paths.len());
+    for path in paths {
+        println!("{}", path.display());
+        reader::run_input(&std::fs::read(&path).expect("the corpus can be read"));
+    }
+}
+
+#[test]
+fn random_archives_read_alike() {
+    let mut archives = 0;
+    for seed in 0..1000 {
+        println!("string {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let len = random.usize(0..100);
+        // Small bytes are words, which seldom make a row: some strings have none.
+        let words = random.u8(0..5);
+        let mut bytes: Vec<u8> = (0..len)
+            .map(|_| random.u8(16..) >> random.u8(0..=words))
+            .collect();
+        bytes.insert(0, random.u8(..));
+        archives += usize::from(reader::run_input(&bytes));
+    }
+    assert!(
+        (100..600).contains(&archives),
+        "{archives} of 1000 were archives"
     );
 }

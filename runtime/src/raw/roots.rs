@@ -61,8 +61,7 @@ impl Slots {
             index = self.used;
             self.used += 1;
             if index as usize == self.pieces.len() * PIECE {
-                self.pieces
-                    .push(Box::new([Slot::Free { next: NONE }; PIECE]));
+                self.grow();
             }
         } else if let Slot::Free { next } = *self.at(index) {
             self.free = next;
@@ -72,7 +71,16 @@ impl Slots {
         index
     }
 
+    /// Apart: a piece is built on the stack, all of which a function that might do so probes.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let piece = [Slot::Free { next: NONE }; PIECE];
+        self.pieces.push(Box::new(piece));
+    }
+
     /// Counts a handle of the slot up, or down to nothing.
+    #[inline]
     fn count(&mut self, index: u32, change: isize) {
         let Slot::Used { entry, handles } = self.at(index) else {
             unreachable!("a handle of a free slot");

@@ -195,6 +195,7 @@ impl StampLock {
         }
     }
 
+    #[inline]
     fn exchange(&self, from: u64, to: u64) -> bool {
         // Acquire: pairs with the Release in `release`; the new holder sees the data as the last
         // one left it. Relaxed on failure: tried again on another word.
