@@ -175,10 +175,10 @@ pub(super) fn page(files: &[Lines], groups: &[Group], sorted: &Sorted<'_>) -> St
     let mut text = format!(
         "# Coverage\n\n\
          The lines of the libraries that their tests run, and those that they do not, with the \
-         reason.\nWritten by `cargo xtask coverage --write`; the reasons are in `{REASONS}`. Models \
-         are another\nbuild and do not count; nor do processes that abort, nor children of a fork, \
-         which write no\nprofile. What threads meet by chance differs by some lines from run to \
-         run.\n\n{}\nTogether: {}.\n",
+         reason.\nWritten by `cargo xtask coverage --write`; the reasons are in \
+         `{REASONS}`. Models are\nanother build and do not count; nor do processes that abort, nor \
+         children of a fork, which write\nno profile. What threads meet by chance differs by some \
+         lines from run to run.\n\n{}\nTogether: {}.\n",
         crates(files),
         total(files)
     );
