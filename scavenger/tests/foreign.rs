@@ -404,6 +404,21 @@ fn a_refusal_is_counted_and_asked_again_without_being_told() {
     assert!(statistics.steps.quantile(1.0) >= statistics.longest_step);
 }
 
+#[test]
+fn a_worker_and_a_refusal_print_what_they_are() {
+    let heap = Arc::new(Heap::new(4));
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();
+    assert!(format!("{worker:?}").starts_with("Worker { statistics: "));
+    worker.stop();
+    let refused = Refused {
+        released_bytes: 4096,
+    };
+    assert!(
+        refused.to_string().contains("after 4096 bytes"),
+        "{refused}"
+    );
+}
+
 /// Says what it is asked, and holds the heap until then.
 struct Scribe {
     says: mpsc::Sender<&'static str>,

@@ -27,6 +27,28 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
     command
 }
 
+/// Cargo of another toolchain, through rustup: what started us is a toolchain's own program, which
+/// knows of no other. Nothing where rustup or that toolchain is missing.
+pub(crate) fn cargo_of(workspace: &Workspace, toolchain: &str) -> Option<Command> {
+    let command = || {
+        let mut command = Command::new("rustup");
+        command
+            .current_dir(&workspace.root)
+            .args(["run", toolchain, "cargo"]);
+        for (name, _) in env::vars_os() {
+            let of_toolchain = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"];
+            let is_own = |name: &str| of_toolchain.contains(&name) || describes_own_package(name);
+            if name.to_str().is_some_and(is_own) {
+                command.env_remove(name);
+            }
+        }
+        command
+    };
+    let probe = command().arg("--version").output();
+    let is_there = probe.is_ok_and(|output| output.status.success());
+    is_there.then(command)
+}
+
 /// Whether cargo sets this variable for the package it runs.
 fn describes_own_package(name: &str) -> bool {
     const PREFIXES: [&str; 4] = [

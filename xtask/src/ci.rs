@@ -1,26 +1,33 @@
 //! Every check that a change must pass, in one run, with a table at its end.
 //!
-//! A failure does not stop the run: one run shows all that is wrong.
+//! A failure does not stop the run: one run shows all that is wrong. After the table stand the
+//! figures: how much was tried. Checks that take minutes are run for seconds; what they need beyond
+//! cargo may be missing, and then they are skipped, and say so.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{alone, loom, mutants, size_classes, tasks, tidy};
+use crate::{alone, figures, loom, mutants, short, size_classes, tasks, tidy};
 
 /// A step's name and what it runs.
 type Step = (&'static str, fn(&Workspace) -> Result<String>);
 
 /// The steps, the quick ones first.
-const STEPS: [Step; 8] = [
+const STEPS: &[Step] = &[
     ("format", tasks::format),
     ("tidy", tidy::run),
     ("size-classes", |workspace| {
-        size_classes::run(workspace, &size_classes::Options { check: true })
+        size_classes::run(workspace, &short::options(&["--check"])?)
     }),
     ("clippy", tasks::clippy),
     ("doc", tasks::doc),
+    ("supply", short::supply),
+    ("stress", short::stress),
+    ("soak", short::soak),
+    ("sanitize", short::sanitize),
+    ("fuzz", short::fuzz),
     ("alone", alone::run),
     ("loom", |workspace| loom::run(workspace, &[])),
     ("mutants", |workspace| {
@@ -40,6 +47,11 @@ struct Outcome {
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let outcomes: Vec<Outcome> = STEPS.iter().map(|step| attempt(workspace, step)).collect();
     println!("\n{}", table(&outcomes));
+    let notes: Vec<_> = outcomes
+        .iter()
+        .map(|step| (step.name, step.note.as_str()))
+        .collect();
+    println!("\n{}", figures::lines(workspace, &notes));
     let failed: Vec<_> = outcomes
         .iter()
         .filter(|step| !step.ok)
@@ -76,7 +88,11 @@ fn attempt(workspace: &Workspace, (name, step): &Step) -> Outcome {
 fn table(outcomes: &[Outcome]) -> String {
     let mut text = format!("{:<12} {:<7} {:>7}  note\n", "check", "verdict", "seconds");
     for step in outcomes {
-        let verdict = if step.ok { "ok" } else { "FAILED" };
+        let verdict = match step.ok {
+            true if step.note.starts_with(short::SKIPPED) => "skipped",
+            true => "ok",
+            false => "FAILED",
+        };
         text += &format!(
             "{:<12} {:<7} {:>7.1}  {}\n",
             step.name, verdict, step.seconds, step.note
@@ -101,10 +117,12 @@ mod tests {
         let table = table(&[
             outcome("tidy", true, "40 files"),
             outcome("loom", false, "lost"),
+            outcome("fuzz", true, "skipped: g++"),
         ]);
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines[1], "tidy         ok          1.5  40 files");
         assert_eq!(lines[2], "loom         FAILED      1.5  lost");
-        assert_eq!(lines[3], "together                 3.0");
+        assert_eq!(lines[3], "fuzz         skipped     1.5  skipped: g++");
+        assert_eq!(lines[4], "together                 4.5");
     }
 }

@@ -11,15 +11,19 @@
 mod alone;
 mod cargo;
 mod ci;
+mod coverage;
+mod figures;
 mod fuzz;
 mod instructions;
 mod loom;
 mod mutants;
 mod orderings;
 mod sanitize;
+mod short;
 mod size_classes;
 mod soak;
 mod stress;
+mod supply;
 mod tally;
 mod tasks;
 mod tidy;
@@ -69,6 +73,10 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
     Sanitize(sanitize::Options),
+    /// Check what comes from elsewhere and what others rest on: licenses, versions, interfaces
+    Supply(supply::Options),
+    /// Which lines of the libraries their tests run, and why the others are left out
+    Coverage(coverage::Options),
     /// Count the instructions of the fast paths, and hold them against their budgets
     Instructions(instructions::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
@@ -114,6 +122,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Soak(options) => soak::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
+        Task::Supply(options) => supply::run(&workspace, &options)?,
+        Task::Coverage(options) => coverage::run(&workspace, &options)?,
         Task::Instructions(options) => instructions::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,

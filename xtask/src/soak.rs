@@ -19,12 +19,24 @@ pub(crate) struct Options {
     /// The seed of the programs; from the clock by default
     #[arg(long)]
     seed: Option<u64>,
+    /// The profile to build in: `test` is that of the tests, slower and built already
+    #[arg(long, default_value = "release")]
+    profile: String,
 }
 
 /// Runs the soak; what its books said.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<String> {
     ensure!(options.minutes > 0.0, "--minutes must be above zero");
-    let test = ["test", "--release", "-p", "runtime", "--test", "soak"];
+    let profile = options.profile.as_str();
+    let test = [
+        "test",
+        "--profile",
+        profile,
+        "-p",
+        "runtime",
+        "--test",
+        "soak",
+    ];
     // Apart, so that the time is the soak's alone.
     pass(cargo(workspace).args(test).arg("--no-run"))?;
     let mut command = cargo(workspace);

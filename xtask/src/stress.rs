@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Programs on stacks, before the collector; 0 for none. None with --mode
     #[arg(long, default_value_t = 1_000_000)]
     programs: u64,
+    /// The profile to build in: `test` is that of the tests, slower and built already
+    #[arg(long, default_value = "release")]
+    profile: String,
 }
 
 /// Stresses the allocator, then the collector.
@@ -64,7 +67,8 @@ fn allocator(workspace: &Workspace, options: &Options) -> Result<String> {
     let operations = options.operations.to_string();
     let mut command = cargo(workspace);
     command
-        .args(["test", "--release", "-p", "alloc-core", "--test", "model"])
+        .args(["test", "--profile", &options.profile])
+        .args(["-p", "alloc-core", "--test", "model"])
         .args(["--", "--ignored", "--exact", "millions", "--nocapture"])
         .env("HEAPWRIGHT_OPERATIONS", operations)
         .env_remove("HEAPWRIGHT_SEED");
@@ -94,9 +98,11 @@ fn allocator(workspace: &Workspace, options: &Options) -> Result<String> {
 /// Builds a test target of the runtime and runs one of its tests, which goes on by rounds; fails
 /// with what replays the round that failed.
 fn rounds(workspace: &Workspace, options: &Options, target: &str, name: &str) -> Result<String> {
-    let test = ["test", "--release", "-p", "runtime", "--test", target];
+    let profile = options.profile.as_str();
+    let test = ["test", "--profile", profile, "-p", "runtime", "--test"];
+    let test = [test.as_slice(), &[target]].concat();
     // Apart, so that the time is the stress's alone.
-    pass(cargo(workspace).args(test).arg("--no-run"))?;
+    pass(cargo(workspace).args(&test).arg("--no-run"))?;
     let mut command = cargo(workspace);
     command
         .args(test)

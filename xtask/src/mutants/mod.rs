@@ -31,6 +31,7 @@ use list::Exam;
 pub(crate) use list::{Kind, Mutant};
 pub(crate) use report::{Line, Verdict};
 use tree::Tree;
+pub(crate) use tree::sync;
 use trial::{Binary, Build, Run, Trial};
 
 /// A test hangs that takes this many times as long as on untouched source,

@@ -171,7 +171,7 @@ impl<'a> Planted<'a> {
 }
 
 /// Makes `copy` hold exactly `files` of `root`, and rewrites only those that differ.
-fn sync(root: &Path, copy: &Path, files: &[String]) -> Result<()> {
+pub(crate) fn sync(root: &Path, copy: &Path, files: &[String]) -> Result<()> {
     for file in files {
         let (from, to) = (root.join(file), copy.join(file));
         let wanted = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
