@@ -13,8 +13,11 @@ mod cargo;
 mod ci;
 mod fuzz;
 mod loom;
+mod miri;
 mod mutants;
+mod nightly;
 mod orderings;
+mod platforms;
 mod sanitize;
 mod size_classes;
 mod soak;
@@ -66,8 +69,12 @@ enum Task {
     Soak(soak::Options),
     /// Mutate programs for the oracles of allocator and heap, guided by coverage
     Fuzz(fuzz::Options),
-    /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
+    /// Run the library crates' tests under AddressSanitizer or ThreadSanitizer, by nightly Rust
     Sanitize(sanitize::Options),
+    /// Run the library crates' tests that need no mapping under Miri, by nightly Rust
+    Miri(miri::Options),
+    /// Check the library crates for other platforms, and test what stands in for this one's calls
+    Platforms(platforms::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
     SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
@@ -109,6 +116,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Soak(options) => soak::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Task::Sanitize(options) => sanitize::run(&workspace, &options)?,
+        Task::Miri(options) => miri::run(&workspace, &options)?,
+        Task::Platforms(options) => platforms::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,
