@@ -3,10 +3,9 @@
 //!
 //! It runs thousands of times slower than the machine, so tests take smaller sizes (`cfg!(miri)`),
 //! and those that are long by nature are left out, by name and with the reason. It knows no
-//! `madvise` and no reservation without memory behind it, so the heap's own mapping is beyond it;
-//! but not a page source over the standard allocator (`alloc_core::FakeSource`), on which spans,
-//! caches and the heap with explicit free run like on any other. `--cfg heapwright_portable`
-//! switches off the processor's own instructions.
+//! `madvise` and no reservation without memory behind it, so the heap's own mapping is beyond it,
+//! and with it most of `alloc-core` and all of `runtime`. `--cfg heapwright_portable` switches off
+//! the processor's own instructions.
 
 use std::time::Instant;
 
@@ -21,7 +20,7 @@ use crate::workspace::Workspace;
 const PACKAGES: [&str; 4] = ["gc-sweep", "scavenger", "gc-mark", "alloc-core"];
 
 /// What Miri cannot run, or not in minutes.
-const LEFT_OUT: [LeftOut; 2] = [
+const LEFT_OUT: [LeftOut; 8] = [
     LeftOut {
         package: "",
         what: What::Target("loom"),
@@ -31,6 +30,36 @@ const LEFT_OUT: [LeftOut; 2] = [
         package: "",
         what: What::Target("ui"),
         why: "what a compiler says of wrong programs",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Target("*"),
+        why: "a mapping, or tens of MiB in its place",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("page_bits::tests"),
+        why: "arithmetic, and minutes of it for others",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("malloc::large::tests"),
+        why: "a mapping",
+    },
+    LeftOut {
+        package: "scavenger",
+        what: What::Target("curves"),
+        why: "arithmetic: minutes of demand, simulated",
+    },
+    LeftOut {
+        package: "scavenger",
+        what: What::Target("policy"),
+        why: "arithmetic: minutes of demand, simulated",
+    },
+    LeftOut {
+        package: "scavenger",
+        what: What::Tests("quantiles_are_right"),
+        why: "arithmetic: a hundred thousand calls",
     },
 ];
 

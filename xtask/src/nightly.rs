@@ -79,7 +79,7 @@ pub(crate) struct LeftOut {
 /// What is left out.
 #[derive(Clone, Copy)]
 pub(crate) enum What {
-    /// A file or folder in `tests`.
+    /// A file or folder in `tests`, or `*` for each of them.
     Target(&'static str),
     /// Every test whose name has this in it.
     Tests(&'static str),
@@ -105,7 +105,10 @@ impl Table {
             let is_file = path.extension().is_some_and(|end| end == "rs");
             let name = path.file_stem().unwrap_or_default();
             let name = name.to_string_lossy().into_owned();
-            let is_out = |out: &LeftOut| matches!(out.what, What::Target(target) if target == name);
+            let is_out = |out: &LeftOut| match out.what {
+                What::Target(target) => target == "*" || target == name,
+                What::Tests(_) => false,
+            };
             if (is_file || path.join("main.rs").is_file()) && !self.of(package).any(is_out) {
                 names.push(name);
             }

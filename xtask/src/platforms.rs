@@ -28,7 +28,7 @@ const TRIPLES: [&str; 3] = [
 const WITH_FALLBACKS: [&str; 2] = ["alloc-core", "runtime"];
 
 /// Tests of what the fallbacks are without, and those that the fallbacks do not touch.
-const LEFT_OUT: [LeftOut; 8] = [
+const LEFT_OUT: [LeftOut; 14] = [
     LeftOut {
         package: "",
         what: What::Target("loom"),
@@ -67,6 +67,36 @@ const LEFT_OUT: [LeftOut; 8] = [
     LeftOut {
         package: "alloc-core",
         what: What::Tests("what_a_program_frees_goes_back"),
+        why: "nothing is given back to the system",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Target("page_conditions"),
+        why: "how the system gives and takes pages",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("residency::"),
+        why: "nothing is given back to the system",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("pages_stay_whole_while_another"),
+        why: "nothing is given back to the system",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("what_the_system_sees"),
+        why: "nothing is given back to the system",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("an_idle_process"),
+        why: "nothing is given back to the system",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Target("soak"),
         why: "nothing is given back to the system",
     },
 ];

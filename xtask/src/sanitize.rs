@@ -13,7 +13,7 @@
 //! order stores before loads only, from which no other access draws an order; so they stay as they
 //! are. `--cfg heapwright_tsan` switches off `membarrier` alone, whose fences nobody sees.
 //!
-//! Tests are optimized a little: unoptimized and instrumented, some take minutes.
+//! Under ThreadSanitizer tests are optimized a little, or some would take many minutes.
 
 use std::process::Command;
 use std::time::Instant;
@@ -26,7 +26,7 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 /// What says nothing under either of them.
-const BOTH: [LeftOut; 4] = [
+const BOTH: [LeftOut; 5] = [
     LeftOut {
         package: "",
         what: What::Target("loom"),
@@ -47,10 +47,20 @@ const BOTH: [LeftOut; 4] = [
         what: What::Target("search"),
         why: "a search among states of its own, which calls nothing of ours",
     },
+    LeftOut {
+        package: "runtime",
+        what: What::Target("soak"),
+        why: "bounds on resident memory, which need the allocator of the system",
+    },
 ];
 
 /// What says nothing under AddressSanitizer.
-const ADDRESS: [LeftOut; 2] = [
+const ADDRESS: [LeftOut; 3] = [
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("summaries_are_kept_as_runs"),
+        why: "arithmetic on one thread, and minutes of it",
+    },
     LeftOut {
         package: "runtime",
         what: What::Tests("what_the_system_sees"),
@@ -64,7 +74,42 @@ const ADDRESS: [LeftOut; 2] = [
 ];
 
 /// What says nothing under ThreadSanitizer.
-const THREAD: [LeftOut; 3] = [
+const THREAD: [LeftOut; 10] = [
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("a_heap_that_is_dropped_gives_its_addresses"),
+        why: "eight TiB of addresses, of which the tool leaves five",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("page_bits::tests"),
+        why: "arithmetic on one thread, and minutes of it",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("failure::"),
+        why: "one thread, and a heap for each call that fails",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Target("page_failures"),
+        why: "one thread, and a heap for each call that fails",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Target("pages"),
+        why: "twins on one thread, and minutes of it",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("what_the_system_sees"),
+        why: "resident memory, of which the tool has its own share",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("an_idle_process"),
+        why: "resident memory, of which the tool has its own share",
+    },
     LeftOut {
         package: "alloc-core",
         what: What::Tests("a_new_thread_makes_magazines"),
@@ -136,12 +181,13 @@ fn instrumented(workspace: &Workspace, thread: bool) -> Command {
     command
         .args(["test", "--target", TRIPLE])
         .env("HEAPWRIGHT_SLOW", "1")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
+        .env("HEAPWRIGHT_STRESS_SECONDS", "10");
     if thread {
         command
             .arg("-Zbuild-std")
             .env("RUSTFLAGS", "-Zsanitizer=thread --cfg heapwright_tsan")
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
             .env("TSAN_OPTIONS", "halt_on_error=1")
             .env("CARGO_TARGET_DIR", workspace.target.join("sanitize-thread"));
     } else {
