@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::cargo::{cargo, pass, tee};
-use crate::nightly::{LeftOut, Table, What};
+use crate::nightly::{LeftOut, TRIPLE, Table, What};
 use crate::tally::Tally;
 use crate::workspace::{LIBRARIES, Workspace};
 
@@ -165,11 +165,11 @@ fn fallbacks(workspace: &Workspace, filters: &[String]) -> Result<String> {
         println!("== {package} with the fallbacks");
         let mut command = cargo(workspace);
         command
-            .arg("test")
+            .args(["test", "--target", TRIPLE])
             .args(table.arguments(workspace, package, filters)?)
             .env("RUSTFLAGS", "--cfg heapwright_portable")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("CARGO_TARGET_DIR", workspace.target.join("portable"));
+            .env("CARGO_TARGET_DIR", workspace.target.join("platforms"));
         tee(&mut command, |line| tally.add(line))
             .with_context(|| format!("{package} fails with the fallbacks"))?;
     }
