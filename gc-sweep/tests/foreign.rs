@@ -33,7 +33,7 @@ struct Heap {
 const STRIDE: u32 = 3;
 /// Spans of the larger heaps; Miri takes a millisecond where others take a microsecond.
 const SOME: u32 = if cfg!(miri) { 20 } else { 1_000 };
-const MANY: u32 = if cfg!(miri) { 40 } else { 5_000 };
+const MANY: u32 = if cfg!(miri) { 20 } else { 5_000 };
 
 impl Heap {
     fn new(spans: u32) -> Heap {
@@ -180,7 +180,7 @@ fn lazily_span_by_span() {
 
 #[test]
 fn by_debt_all_is_swept_when_the_trigger_is_reached() {
-    let heap = Heap::new(SOME.max(200));
+    let heap = Heap::new(SOME.max(60));
     heap.mark(1);
     heap.sweeper.begin(heap.end());
     let plain = heap.spans.iter().filter(|span| !span.drops).count() as u64;
