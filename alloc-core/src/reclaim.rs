@@ -110,7 +110,7 @@ impl<S: PageSource> Heap<S> {
     ///
     /// As for [`sweep`](Self::sweep), for each span.
     pub unsafe fn sweep_among(&self, first: u32, spans: u64) -> Swept {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(heapwright_portable)))]
         if std::arch::is_x86_feature_detected!("popcnt") {
             // SAFETY: the processor has the instruction.
             return unsafe { self.sweep_by_popcnt(first, spans) };
@@ -120,7 +120,7 @@ impl<S: PageSource> Heap<S> {
 
     /// [`sweep_each`](Self::sweep_each) with the processor's own count of bits, which the oldest
     /// x86-64 has not: without it, counting is most of the time that a span takes.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(heapwright_portable)))]
     #[target_feature(enable = "popcnt")]
     fn sweep_by_popcnt(&self, first: u32, spans: u64) -> Swept {
         self.sweep_each(first, spans)

@@ -412,12 +412,12 @@ impl Slot {
 /// Hints that the memory at `address` will be used soon.
 #[inline(always)]
 fn prefetch(address: *mut u8) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(heapwright_portable)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint that never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast_const().cast()) }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), heapwright_portable))]
     let _ = address;
 }

@@ -156,7 +156,7 @@ pub(crate) fn on_own_thread(act: impl FnOnce() + Send) -> bool {
 /// The processor time that this thread has used; where the system does not tell, time since some
 /// moment, as if it had run all along.
 pub(crate) fn thread_cpu() -> std::time::Duration {
-    #[cfg(all(target_os = "linux", not(heapwright_loom)))]
+    #[cfg(all(target_os = "linux", not(any(heapwright_loom, heapwright_portable))))]
     {
         let mut time = libc::timespec {
             tv_sec: 0,

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::in_time;
+use common::{in_time, patience};
 use runtime::{Builder, Cx, Debug, Gc, GcCell, Heap, Locked, Mutator, OnTheFly, Root, Trace};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -32,11 +32,11 @@ fn length(mutator: &mut Mutator, root: &Root<Link<'static>>) -> usize {
     })
 }
 
-/// Waits until `holds`, for ten seconds at most.
+/// Waits until `holds`, for ten seconds' patience at most.
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
+        assert!(begun.elapsed() < patience(10), "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

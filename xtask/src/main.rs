@@ -16,8 +16,11 @@ mod figures;
 mod fuzz;
 mod instructions;
 mod loom;
+mod miri;
 mod mutants;
+mod nightly;
 mod orderings;
+mod platforms;
 mod sanitize;
 mod short;
 mod size_classes;
@@ -71,7 +74,7 @@ enum Task {
     Soak(soak::Options),
     /// Mutate programs for the oracles of allocator and heap, guided by coverage
     Fuzz(fuzz::Options),
-    /// Run the library crates' tests under AddressSanitizer, on the nightly toolchain
+    /// Run the library crates' tests under AddressSanitizer or ThreadSanitizer, by nightly Rust
     Sanitize(sanitize::Options),
     /// Check what comes from elsewhere and what others rest on: licenses, versions, interfaces
     Supply(supply::Options),
@@ -79,6 +82,10 @@ enum Task {
     Coverage(coverage::Options),
     /// Count the instructions of the fast paths, and hold them against their budgets
     Instructions(instructions::Options),
+    /// Run the library crates' tests that need no mapping under Miri, by nightly Rust
+    Miri(miri::Options),
+    /// Check the library crates for other platforms, and test what stands in for this one's calls
+    Platforms(platforms::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
     SizeClasses(size_classes::Options),
     /// Build the documentation, every warning an error
@@ -125,6 +132,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Supply(options) => supply::run(&workspace, &options)?,
         Task::Coverage(options) => coverage::run(&workspace, &options)?,
         Task::Instructions(options) => instructions::run(&workspace, &options)?,
+        Task::Miri(options) => miri::run(&workspace, &options)?,
+        Task::Platforms(options) => platforms::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
         Task::Alone => alone::run(&workspace)?,

@@ -12,7 +12,7 @@
 use crate::malloc::stash::PARCEL_SLOTS;
 use crate::size_class::SizeClass;
 use crate::sync::Mutex;
-#[cfg(not(heapwright_loom))]
+#[cfg(all(any(unix, test), not(heapwright_loom)))]
 use crate::sync::{MutexGuard, lock};
 
 /// The most slots in a depot.
@@ -48,8 +48,8 @@ impl Depot {
         }
     }
 
-    /// Waits for the lock.
-    #[cfg(not(heapwright_loom))]
+    /// Waits for the lock: a fork does, and tests.
+    #[cfg(all(any(unix, test), not(heapwright_loom)))]
     pub(crate) fn open(&self) -> MutexGuard<'_, Vec<*mut u8>> {
         lock(&self.slots)
     }

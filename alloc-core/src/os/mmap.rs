@@ -18,14 +18,17 @@ use crate::pages::{HUGE_PAGE_BYTES, PAGE_BYTES};
 
 /// The unit of a release. On x86 the processor's pages are 4 KiB; elsewhere a kernel may use pages
 /// of up to 64 KiB, and there is no way to ask it that every system shares.
-const RELEASE_GRANULE_BYTES: usize = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
+const RELEASE_GRANULE_BYTES: usize = if cfg!(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    not(heapwright_portable)
+)) {
     PAGE_BYTES
 } else {
     64 << 10
 };
 
 /// The unit of a discard: the processor's page, which no other architecture has for certain.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(heapwright_portable)))]
 const DISCARD_GRANULE_BYTES: usize = 4 << 10;
 
 /// Memory from the operating system.
@@ -40,6 +43,10 @@ const DISCARD_GRANULE_BYTES: usize = 4 << 10;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mmap {
+    #[cfg_attr(
+        any(not(target_os = "linux"), heapwright_portable),
+        allow(dead_code, reason = "no huge pages are asked for here")
+    )]
     is_small: bool,
 }
 
@@ -122,7 +129,10 @@ unsafe impl PageSource for Mmap {
         Ok(())
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(
+        any(target_os = "linux", target_os = "android"),
+        not(heapwright_portable)
+    ))]
     unsafe fn release(
         &self,
         region: &MmapRegion,
@@ -144,7 +154,10 @@ unsafe impl PageSource for Mmap {
         .map_err(|error| failed(SourceCall::Release, bytes, &error))
     }
 
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(any(
+        not(any(target_os = "linux", target_os = "android")),
+        heapwright_portable
+    ))]
     unsafe fn release(
         &self,
         region: &MmapRegion,
@@ -155,7 +168,7 @@ unsafe impl PageSource for Mmap {
         Err(SourceError::new(SourceCall::Release, bytes, None))
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(heapwright_portable)))]
     fn advise_huge(
         &self,
         region: &MmapRegion,
@@ -172,7 +185,7 @@ unsafe impl PageSource for Mmap {
             .map_err(|error| failed(SourceCall::AdviseHuge, bytes, &error))
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), heapwright_portable))]
     fn advise_huge(
         &self,
         region: &MmapRegion,
@@ -183,7 +196,7 @@ unsafe impl PageSource for Mmap {
         Err(SourceError::new(SourceCall::AdviseHuge, bytes, None))
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(heapwright_portable)))]
     fn advise_small(
         &self,
         region: &MmapRegion,
@@ -197,7 +210,7 @@ unsafe impl PageSource for Mmap {
             .map_err(|error| failed(SourceCall::AdviseSmall, bytes, &error))
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(heapwright_portable)))]
     fn populate(
         &self,
         region: &MmapRegion,
@@ -211,7 +224,7 @@ unsafe impl PageSource for Mmap {
             .map_err(|error| failed(SourceCall::Populate, bytes, &error))
     }
 
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64", not(heapwright_portable)))]
     unsafe fn discard(&self, region: &MmapRegion, offset: usize, bytes: usize) {
         use memmap2::UncheckedAdvice;
 
@@ -227,7 +240,7 @@ unsafe impl PageSource for Mmap {
         };
     }
 
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64", not(heapwright_portable)))]
     fn discard_granule_bytes(&self) -> usize {
         DISCARD_GRANULE_BYTES
     }

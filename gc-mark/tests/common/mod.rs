@@ -234,8 +234,12 @@ unsafe impl Roots for HeapRoots<'_> {
     }
 }
 
+/// So much smaller are heaps under Miri, which takes a millisecond where others take a microsecond.
+const SHRINK: usize = if cfg!(miri) { 50 } else { 1 };
+
 /// Random edges: `kinds` kinds, the last tenth of them without references.
 pub(crate) fn random_graph(nodes: usize, kinds: usize, edges_max: usize, seed: u64) -> Heap {
+    let nodes = nodes.div_ceil(SHRINK);
     let mut random = Random(seed);
     let mut heap = Heap {
         noscan_from: kinds - kinds / 10,
@@ -269,7 +273,7 @@ pub(crate) fn lists(lists: usize, length: usize) -> Heap {
         if list % 3 != 0 {
             next.clear();
         }
-        for node in 0..length {
+        for node in 0..length.div_ceil(SHRINK) {
             let kind = if list % 2 == 0 {
                 node * (list + 1) % 3
             } else {
@@ -290,7 +294,7 @@ pub(crate) fn wide(objects: usize, seed: u64) -> Heap {
         noscan_from: 2,
         ..Heap::default()
     };
-    let nodes = objects * 20;
+    let nodes = objects.div_ceil(SHRINK) * 20;
     for node in 0..nodes {
         let width = match node % 20 {
             0 => [PART_EDGES, PART_EDGES + 1, 10 * PART_EDGES, 1234][random.below(4)],

@@ -61,7 +61,10 @@ impl Fences {
     }
 }
 
-#[cfg(all(target_os = "linux", not(heapwright_loom)))]
+#[cfg(all(
+    target_os = "linux",
+    not(any(heapwright_loom, heapwright_portable, heapwright_tsan))
+))]
 mod membarrier {
     // Linux's include/uapi/linux/membarrier.h.
     const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
@@ -88,7 +91,12 @@ mod membarrier {
     }
 }
 
-#[cfg(any(not(target_os = "linux"), heapwright_loom))]
+#[cfg(any(
+    not(target_os = "linux"),
+    heapwright_loom,
+    heapwright_portable,
+    heapwright_tsan
+))]
 mod membarrier {
     pub(super) fn register() -> bool {
         false

@@ -221,12 +221,12 @@ unsafe fn visit<O: ObjectType>(object: NonNull<u8>, report: &mut dyn FnMut(Objec
 /// Hints that the object will be read soon.
 #[inline(always)]
 pub(crate) fn prefetch(object: Object) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(heapwright_portable)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint that never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::with_exposed_provenance(object.0)) }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), heapwright_portable))]
     let _ = object;
 }

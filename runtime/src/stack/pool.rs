@@ -176,7 +176,7 @@ impl Pages {
         let [bytes, bytes_min] = RESERVE_BYTES;
         let pages = PageHeap::new(source, bytes, bytes_min, |_| 0)?;
         // A hint: if it is refused, pages are small.
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(heapwright_portable)))]
         // SAFETY: the range is the page heap's alone; the advice changes no content.
         let _ = unsafe {
             libc::madvise(

@@ -125,15 +125,22 @@ pub(crate) fn panic_of<R>(act: impl FnOnce() -> R) -> String {
     }
 }
 
-/// Runs `act` on a thread of its own; panics if it is not done in a minute, which says that it
-/// waits for itself.
+/// How long to wait for what takes a small part of so many seconds on an idle machine: twenty times
+/// as long if `HEAPWRIGHT_SLOW` is set, as where each access is watched by a sanitizer.
+pub(crate) fn patience(seconds: u64) -> Duration {
+    let is_slow = std::env::var_os("HEAPWRIGHT_SLOW").is_some();
+    Duration::from_secs(if is_slow { 20 * seconds } else { seconds })
+}
+
+/// Runs `act` on a thread of its own; panics if it is not done in a minute's [`patience`], which
+/// says that it waits for itself.
 pub(crate) fn in_time(act: impl FnOnce() + Send + 'static) {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         act();
         sender.send(()).unwrap();
     });
-    match receiver.recv_timeout(Duration::from_secs(60)) {
+    match receiver.recv_timeout(patience(60)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("it waits for itself"),
         _ => thread.join().unwrap(),
     }
