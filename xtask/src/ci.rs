@@ -9,7 +9,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{alone, figures, loom, mutants, short, size_classes, tasks, tidy};
+use crate::{
+    alone, figures, instructions, loom, mutants, platforms, short, size_classes, tasks, tidy,
+};
 
 /// A step's name and what it runs.
 type Step = (&'static str, fn(&Workspace) -> Result<String>);
@@ -24,6 +26,12 @@ const STEPS: &[Step] = &[
     ("clippy", tasks::clippy),
     ("doc", tasks::doc),
     ("supply", short::supply),
+    ("platforms", |workspace| {
+        platforms::run(workspace, &short::options(&["--check"])?)
+    }),
+    ("instructions", |workspace| {
+        instructions::run(workspace, &short::options(&[])?)
+    }),
     ("stress", short::stress),
     ("soak", short::soak),
     ("sanitize", short::sanitize),

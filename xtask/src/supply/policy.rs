@@ -29,6 +29,17 @@ struct Policy {
 #[derive(Deserialize)]
 struct Licenses {
     allow: Vec<String>,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// Licenses that one package may have besides.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exception {
+    #[serde(rename = "crate")]
+    package: String,
+    allow: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +127,7 @@ fn deny(workspace: &Workspace) -> Result<&'static str> {
 /// What the policy forbids, and what of it nothing needs.
 fn wrong(policy: &Policy, packages: &[Package]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let allowed = |name: &str| policy.licenses.allow.iter().any(|license| license == name);
+    let Licenses { allow, exceptions } = &policy.licenses;
     let mut named = BTreeSet::new();
     for Package {
         name,
@@ -128,6 +139,9 @@ fn wrong(policy: &Policy, packages: &[Package]) -> Vec<String> {
     {
         let stated = license.as_deref().unwrap_or_default();
         named.extend(license::names(stated));
+        let own = exceptions.iter().filter(|own| own.package == *name);
+        let all: Vec<_> = own.flat_map(|own| &own.allow).chain(allow).collect();
+        let allowed = |name: &str| all.iter().any(|license| *license == name);
         if !license::is_met(stated, &allowed) {
             wrong.push(format!("{name} {version} is licensed under `{stated}`"));
         }
@@ -146,8 +160,11 @@ fn wrong(policy: &Policy, packages: &[Package]) -> Vec<String> {
         }
     }
     let unneeded = |license: &&String| !named.contains(license.as_str());
-    let unneeded = policy.licenses.allow.iter().filter(unneeded);
+    let unneeded = allow.iter().filter(unneeded);
     wrong.extend(unneeded.map(|license| format!("no package is licensed under `{license}`")));
+    let is_gone = |own: &&Exception| packages.iter().all(|package| package.name != own.package);
+    let gone = exceptions.iter().filter(is_gone);
+    wrong.extend(gone.map(|own| format!("an exception is for {}, which is gone", own.package)));
     duplicates(&policy.bans.skip, packages, &mut wrong);
     wrong
 }
@@ -188,6 +205,7 @@ mod tests {
     use super::*;
 
     const POLICY: &str = "[licenses]\nallow = ['MIT']\n\
+        [[licenses.exceptions]]\ncrate = 'rival'\nallow = ['MPL-2.0']\n\
         [[bans.skip]]\ncrate = 'syn@2'\nreason = 'derives'\n";
 
     fn package(name: &str, version: &str, license: &str, source: Option<&str>) -> Package {
@@ -206,6 +224,7 @@ mod tests {
         let mut packages = vec![
             package("syn", "2.0.75", "MIT", Some(REGISTRY)),
             package("syn", "3.0.1", "MIT", Some(REGISTRY)),
+            package("rival", "1.0.0", "MPL-2.0", Some(REGISTRY)),
         ];
         packages.extend(more);
         wrong(&policy, &packages)
@@ -230,6 +249,10 @@ mod tests {
                 "a 1.0.0 is licensed under `GPL-3.0`",
             ),
             (
+                package("a", "1.0.0", "MPL-2.0", Some(REGISTRY)),
+                "a 1.0.0 is licensed under `MPL-2.0`",
+            ),
+            (
                 package("a", "1.0.0", "", Some(REGISTRY)),
                 "a 1.0.0 is licensed under ``",
             ),
@@ -251,8 +274,9 @@ mod tests {
     fn what_nothing_needs_is_found() {
         let policy: Policy = toml::from_str(POLICY).unwrap();
         let found = wrong(&policy, &[]);
-        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].contains("no package is licensed under `MIT`"));
-        assert!(found[1].contains("syn@2 is not there twice"));
+        assert!(found[1].contains("an exception is for rival"));
+        assert!(found[2].contains("syn@2 is not there twice"));
     }
 }
