@@ -72,8 +72,8 @@ pub struct Cycle {
     pub allocated_bytes: usize,
     /// Time since the last cycle's marking ended; since the start for the first one.
     pub since_last: Duration,
-    /// What counts against the limit beside the heap: holes in spans, tables. Not free pages: the
-    /// scavenger gives those back when the limit asks for it.
+    /// What counts against the limit beside the heap: tables, and holes in spans that allocation
+    /// does not fill. Not free pages: the scavenger gives those back when the limit asks for it.
     pub overhead_bytes: usize,
     /// Threads that may have been running the program, at most.
     pub mutators: usize,

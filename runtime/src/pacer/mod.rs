@@ -38,6 +38,7 @@
 
 mod goal;
 mod history;
+mod holes;
 mod inputs;
 mod limiter;
 mod plan;
@@ -48,6 +49,7 @@ pub use goal::{
 pub use inputs::{Cycle, Plan, Policy, Progress, Settings};
 
 use history::{History, Measure};
+pub(crate) use holes::{Holes, Look};
 use limiter::{Limiter, Window};
 
 /// A cycle that runs has at least so much to grow.

@@ -17,7 +17,7 @@
 //! The policy is [`crate::pacer`]'s; here are the clock and the counters that it is fed from. A
 //! collector that stops the world needs no trigger below its goal, and nobody to assist it.
 
-use crate::pacer::{self, Pacer, Policy, Progress, Settings};
+use crate::pacer::{self, Holes, Look, Pacer, Policy, Progress, Settings};
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock, processors, try_lock};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +51,7 @@ struct Pace {
     allocated_at_end: usize,
     /// Bytes of an object, on the average of the last cycle.
     object_bytes: f64,
+    holes: Holes,
 }
 
 #[derive(Clone, Copy)]
@@ -103,6 +104,7 @@ impl Account {
                 ended_at: Instant::now(),
                 allocated_at_end: 0,
                 object_bytes: 64.0,
+                holes: Holes::default(),
             }),
         }
     }
@@ -238,11 +240,20 @@ impl Account {
 
     /// Sweeping begins: from now on what is allocated is growth. No cycle is wanted until the
     /// survivors are counted.
-    pub(crate) fn begin_sweep(&self) {
+    pub(crate) fn begin_sweep(&self, in_use_bytes: usize) {
+        let look = self.look(in_use_bytes);
+        lock(&self.pace).holes.before_sweep(look);
         self.take_all_for_survivors();
         for figure in [&self.trigger_bytes, &self.assist_from_bytes] {
             // Relaxed: an allocator that reads the old one triggers once too often.
             figure.store(usize::MAX, Ordering::Relaxed);
+        }
+    }
+
+    fn look(&self, in_use_bytes: usize) -> Look {
+        Look {
+            holes_bytes: in_use_bytes.saturating_sub(self.live_bytes()),
+            allocated_bytes: self.allocated_bytes(),
         }
     }
 
@@ -260,7 +271,9 @@ impl Account {
     pub(crate) fn repace(&self, in_use_bytes: usize) {
         let since = self.allocated_since_cycle();
         let survived_bytes = self.live_bytes().saturating_sub(since);
+        let look = self.look(in_use_bytes);
         let mut pace = lock(&self.pace);
+        pace.holes.after_sweep(look);
         let (goal, trigger, assist_from) = if self.is_beside {
             let plan = pace.plan(survived_bytes);
             (
@@ -336,6 +349,7 @@ impl Pace {
         self.pacer.end_cycle(pacer::Cycle {
             live_bytes: survived_bytes,
             marked_bytes,
+            overhead_bytes: self.holes.overhead_bytes(ended.cycle.overhead_bytes),
             ..ended.cycle
         })
     }
@@ -350,7 +364,8 @@ impl Pace {
         let Some(limit_bytes) = self.settings.limit_bytes else {
             return goal;
         };
-        let overhead_bytes = in_use_bytes.saturating_sub(survived_bytes);
+        let holes_bytes = in_use_bytes.saturating_sub(survived_bytes);
+        let overhead_bytes = self.holes.overhead_bytes(holes_bytes);
         goal.min(pacer::limit_goal_bytes(limit_bytes, overhead_bytes).max(survived_bytes))
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Owed {
 impl Core {
     /// No cycle is wanted until the next [`Self::repace`], and each allocated byte owes sweeping.
     pub(crate) fn begin_growth(&self) {
-        self.account.begin_sweep();
+        self.account
+            .begin_sweep(self.heap.pages().stats().in_use_bytes);
         let spans = u64::from(self.heap.spans_end());
         let runway_bytes = SWEEP_RUNWAY_BYTES.max(self.live_bytes() as u64 / SWEEP_RUNWAY_PART);
         *lock(&self.debt) = Some(Owed {
