@@ -39,7 +39,7 @@ pub(crate) fn fuzz(workspace: &Workspace) -> Result<String> {
             "{SKIPPED}libFuzzer is not fetched, and no registry answers"
         ));
     }
-    fuzz::run(workspace, &options(&["--seconds", "2"])?)
+    fuzz::run(workspace, &options(&["--seconds", "1"])?)
 }
 
 /// One round of the allocator's operations, and programs on stacks.

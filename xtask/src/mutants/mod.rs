@@ -37,7 +37,7 @@ use trial::{Binary, Build, Run, Trial};
 /// A test hangs that takes this many times as long as on untouched source,
 const LIMIT_FACTOR: u32 = 10;
 /// and at least so long: the machine may be busy with something else.
-const LIMIT_MIN: Duration = Duration::from_secs(10);
+const LIMIT_MIN: Duration = Duration::from_secs(6);
 
 /// What to run, and how.
 #[derive(clap::Args)]
