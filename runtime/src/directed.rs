@@ -344,10 +344,10 @@ fn a_weak_reference_that_was_just_made_is_cleared() {
     });
 }
 
-/// A reference that a closure took while nobody logged is nowhere but in its hands: so it is not
-/// led through arming, however often it polls.
+/// A reference that a closure took while nobody logged is nowhere but in its hands: so it is led
+/// through arming, and logs, but not to marking, however often it polls.
 #[test]
-fn a_closure_is_not_led_through_arming() {
+fn a_closure_is_led_through_arming_and_not_to_marking() {
     let heap = heap(Duration::ZERO);
     let gate = Gate::default();
     gate.open();
@@ -358,15 +358,49 @@ fn a_closure_is_not_led_through_arming() {
             let black = black.get(cx);
             let leaf = black.dam.cell.swap(cx, None);
             scope.spawn(|| heap.collect().unwrap());
+            while cx.inside().phase() != Phase::Armed {
+                cx.poll();
+            }
             let begun = Instant::now();
             while begun.elapsed() < Duration::from_millis(60) {
                 cx.poll();
             }
-            assert_eq!(cx.inside().phase(), Phase::Idle);
+            assert_eq!(cx.inside().phase(), Phase::Armed);
             black.cell.set(cx, leaf);
         });
     });
     assert_kept(&mut mutator, &black);
+}
+
+/// What a guard's writer puts into a lock that it took while nobody logged, and holds while the
+/// cycle arms, is found there; by who marks already as well.
+#[test]
+fn a_guard_may_be_older_than_arming() {
+    let heap = heap(Duration::ZERO);
+    let gate = Gate::default();
+    gate.open();
+    let mut mutator = heap.mutator();
+    let black = black_and_dam(&mut mutator, &gate);
+    std::thread::scope(|scope| {
+        mutator.enter(|cx| {
+            let black = black.get(cx);
+            let leaf = black.dam.cell.swap(cx, None);
+            let mut list = black.dam.list.lock(cx);
+            scope.spawn(|| heap.collect().unwrap());
+            while cx.inside().phase() != Phase::Armed {
+                cx.poll();
+            }
+            list.extend(leaf);
+        });
+    });
+    mutator.enter(|cx| {
+        let black = black.get(cx);
+        let list = black.dam.list.lock(cx);
+        assert_eq!(
+            list.iter().map(|leaf| leaf.number).collect::<Vec<_>>(),
+            [7, 7]
+        );
+    });
 }
 
 /// A guard was leaked of a lock that lies inside of what another lock guards: the outer one can be

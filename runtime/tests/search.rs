@@ -182,7 +182,7 @@ fn registration_and_leaving_are_safe() {
     is_safe("registration", SHIPPED, REGISTRATION);
 }
 
-/// H4 and H5 are acknowledged inside closures here, as in every search of the shipped protocol.
+/// All but H3 is acknowledged inside closures here, as in every search of the shipped protocol.
 #[test]
 fn upgrades_are_safe() {
     is_safe("weak", SHIPPED, WEAK);

@@ -163,10 +163,10 @@ impl<'m, C: Collector> Inside<'m, C> {
     }
 
     /// Lets a collector that marks beside the mutators go on, in a closure that runs for long:
-    /// hands over what was logged, and acknowledges the end of marking. Allocating does the same
-    /// now and then.
+    /// hands over what was logged, and acknowledges all that can be acknowledged here. Allocating
+    /// does the same now and then.
     ///
-    /// A cycle cannot *begin* to mark before the closure has ended.
+    /// A cycle cannot begin to *mark* before the closure has ended.
     #[inline]
     pub fn poll(&self) {
         let core = &*self.shared.core;

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | is outside | the collector, holding `State::turn` |
 //! | enters | itself, stepped back outside and holding `State::turn` |
-//! | is inside | itself, at its next entry; or by [`World::poll`], if the phase was marking |
+//! | is inside | itself, at its next entry; or by [`World::poll`], but for H3 |
 //!
 //! *One at a time.* Entering stores `inside`, then loads `attention`; a handshake stores
 //! `attention`, then loads `inside`. Between the two there is a fence on each side
@@ -31,6 +31,11 @@
 //! mutator's local to itself: an enterer that comes later sees the new word, which is not the one
 //! it acknowledged, steps back and waits for `turn`. `acked` is stored last, with Release, and
 //! loaded by the enterer with Acquire: who finds it up to date sees all that was done in its name.
+//!
+//! *Inside.* What a closure holds was read before it acknowledges there. If marking began with
+//! that (H3), an object that was cut off while nobody logged could be in its hands alone. While the
+//! cycle arms, nobody relies on what is held: what a closure still writes into the heap is logged,
+//! and the rest is gone at its edge, where H3 finds it.
 //!
 //! *Seen once.* A mutator registers under the registry's lock, with the phase of that moment as
 //! acknowledged; the collector publishes and copies the registry under the same lock. So it is in
@@ -303,21 +308,20 @@ impl<L> World<L> {
         state.acked.store(asked, Ordering::Release);
     }
 
-    /// Acknowledges inside a closure, where references are held: only what follows on marking.
-    /// True if there was something. The caller is inside and in the middle of nothing.
+    /// Acknowledges inside a closure, where references are held: anything but that marking begins.
+    /// True if there was something. The caller is inside and in the middle of no store.
     #[inline]
     pub(crate) fn poll(&self, state: &State<L>, ack: &dyn Fn(&mut L, Phase, Phase)) -> bool {
-        if state.phase() != Phase::Marking {
-            return false;
-        }
         // Acquire: pairs with the Release in `publish`.
         let asked = asked(self.attention.load(Ordering::Acquire));
         // Relaxed: while we are inside nobody else stores it.
-        let behind = state.acked.load(Ordering::Relaxed) != asked;
-        if behind {
+        let acked = state.acked.load(Ordering::Relaxed);
+        let begins_marking = phase_of(asked) == Phase::Marking && phase_of(acked) != Phase::Marking;
+        let may_tell = asked != acked && !begins_marking;
+        if may_tell {
             Self::acknowledge(state, asked, ack);
         }
-        behind
+        may_tell
     }
 
     /// Tells every mutator of `phase`, each on its own, and returns when all have acknowledged.

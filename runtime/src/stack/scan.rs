@@ -32,8 +32,8 @@
 //!
 //! # Why every reference that is held in a frame is found
 //!
-//! *A mutator acknowledges nothing while it has mounted a stack*, but the waves and the end of
-//! marking, at which frames do not matter. Mounting in the phase of marking, in cycle c, sets the
+//! *A mutator does not acknowledge H3 while it has mounted a stack*; at the other handshakes frames
+//! do not matter. Mounting in the phase of marking, in cycle c, sets the
 //! stamp to c and the watermark to the top, unless the stamp is c already; a marker that comes to
 //! a stack does the same, and its first look comes after all mutators have acknowledged H3. So
 //! what a frame held at the first of the two is reported before it is overwritten, popped, or

@@ -231,8 +231,8 @@ impl Protocol {
         filter: true,
         black_from: Phase::Marking,
         in_closure: InClosure {
-            h1: false,
-            h2: false,
+            h1: true,
+            h2: true,
             h3: false,
             h4: true,
             h5: true,
