@@ -5,7 +5,7 @@
 //! [`Session`] it gets can finish the last sweep and stop the world; what a stopped world allows
 //! is a type, [`Stopped`], not a comment.
 
-use crate::cycle::{CollectError, Session};
+use crate::cycle::{CollectError, Session, Stopped};
 
 /// What a mutator must do when it overwrites a reference in the heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub enum Barrier {
 ///
 /// # Safety
 ///
-/// * A collector that calls [`Stopped::begin_sweep`](crate::Stopped::begin_sweep) has marked every
+/// * A collector that calls [`Stopped::begin_sweep`] has marked every
 ///   object reachable from the roots since the world stopped.
-/// * It [shades](crate::Stopped::shade) nothing but objects that this stopped world reported.
+/// * It [shades](Stopped::shade) nothing but objects that this stopped world reported.
 pub unsafe trait Collector: Send + Sync + Sized + 'static {
     /// What the collector is called in reports.
     const NAME: &'static str;
@@ -40,6 +40,17 @@ pub unsafe trait Collector: Send + Sync + Sized + 'static {
     ///
     /// [`CollectError`] if it gave up; then nothing was freed and the heap is as before.
     fn collect(&self, session: &mut Session<'_>) -> Result<(), CollectError>;
+
+    /// Runs a cycle on the thread of the heap's only mutator, which has just left a closure, if
+    /// that takes some microseconds ([`Stopped::mark_few`]); whether it did. Asked of a collector
+    /// with a barrier, in a heap where little lives, before its own thread is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::collect`], which is called next.
+    fn collect_alone(&self, _world: &mut Stopped<'_>) -> Result<bool, CollectError> {
+        Ok(false)
+    }
 }
 
 /// Collects nothing: for programs that end before memory does, and as the baseline of benches.

@@ -68,6 +68,22 @@ impl Crew {
         round.finish()
     }
 
+    /// As [`Self::mark_alone`] with one marker, if that is all done after about `objects_max`
+    /// objects; else `None`, and what was queued is forgotten.
+    pub(crate) fn mark_few<R: Roots + Sync>(
+        &mut self,
+        model: &MarkModel,
+        roots: &R,
+        objects_max: usize,
+    ) -> Result<Option<Outcome>, Aborted> {
+        let outcome = during(STOPPED, || self.marker.mark_some(model, roots, objects_max))?;
+        if self.marker.is_drained() {
+            return Ok(Some(outcome));
+        }
+        self.marker.clear();
+        Ok(None)
+    }
+
     /// Marks what the roots reach, beside mutators that set marks and may help.
     pub(crate) fn mark_beside<R: Roots + Sync>(
         &mut self,

@@ -12,10 +12,11 @@
 use crate::beside::Beside;
 use crate::crew::Crew;
 use crate::ports::mark::{MarkModel, WorldRoots};
-use crate::raw::core::Core;
+use crate::raw::core::{Core, Local};
 use crate::raw::ephemerons::Released;
 use crate::raw::object_type::{address_of, info_of, ops};
 use crate::raw::task::{STOPPED, during};
+use crate::raw::world::State;
 use crate::stats::{CycleStats, Reason};
 use crate::sync::lock;
 use gc_mark::{Aborted, Kind, Object, Roots, Visitor};
@@ -130,7 +131,24 @@ impl<'a> Session<'a> {
             "the world is stopped from inside a closure"
         );
         self.cycle.stop = begun.elapsed();
-        let mut stopped = Stopped {
+        Ok(act(&mut self.stopped(begun)))
+    }
+
+    /// Runs `act` if there is no mutator but `own`, which is outside, and keeps others from coming
+    /// in meanwhile. Nothing is unswept.
+    pub(crate) fn stop_alone<R>(
+        &mut self,
+        own: &State<Local>,
+        act: impl FnOnce(&mut Stopped<'_>) -> R,
+    ) -> Option<R> {
+        let begun = Instant::now();
+        let is_alone = self.core.world.stop_alone(own);
+        is_alone.then(|| act(&mut self.stopped(begun)))
+    }
+
+    fn stopped(&mut self, begun: Instant) -> Stopped<'_> {
+        let core = self.core;
+        let stopped = Stopped {
             core,
             begun,
             cycle: &mut self.cycle,
@@ -142,17 +160,17 @@ impl<'a> Session<'a> {
             core.flush(&mut *unsafe { state.local() });
         });
         stopped.cycle.before_bytes = core.live_bytes();
-        Ok(act(&mut stopped))
+        stopped
     }
 }
 
 /// A stopped world: no mutator is inside, no cache owns a span, every span is swept.
 pub struct Stopped<'s> {
-    core: &'s Arc<Core>,
+    pub(crate) core: &'s Arc<Core>,
     begun: Instant,
-    cycle: &'s mut CycleStats,
+    pub(crate) cycle: &'s mut CycleStats,
     /// Marks may be set.
-    dirty: bool,
+    pub(crate) dirty: bool,
     /// A sweep has begun, which will clear them.
     swept: bool,
 }
@@ -241,17 +259,16 @@ impl Stopped<'_> {
         model: &MarkModel,
         roots: &R,
     ) -> Result<(), CollectError> {
-        match crew.mark_alone(model, roots, self.cycle.markers) {
-            Ok(outcome) => {
-                self.cycle.objects_marked += outcome.objects;
-                Ok(())
-            }
-            Err(aborted) => {
-                self.core.counters.trace_panics.add(1);
-                Err(CollectError::TracePanicked {
-                    message: message_of(aborted),
-                })
-            }
+        let marked = crew.mark_alone(model, roots, self.cycle.markers);
+        let outcome = marked.map_err(|aborted| self.aborted(aborted))?;
+        self.cycle.objects_marked += outcome.objects;
+        Ok(())
+    }
+
+    pub(crate) fn aborted(&self, aborted: Aborted) -> CollectError {
+        self.core.counters.trace_panics.add(1);
+        CollectError::TracePanicked {
+            message: message_of(aborted),
         }
     }
 

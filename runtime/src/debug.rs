@@ -31,6 +31,16 @@ impl Debug {
     /// number, and no length that could pass.
     pub const POISON: u8 = 0xDB;
 
+    /// Whether a cycle beside the mutators is what is to be provoked.
+    pub(crate) fn is_about_handshakes(&self) -> bool {
+        self.check_marks
+            || self.delay_logs
+            || self.log_entries.is_some()
+            || self.collect_at_polls
+            || self.extra_waves > 0
+            || !self.handshake_delay.is_zero()
+    }
+
     pub(crate) fn delay(&self) {
         if !self.handshake_delay.is_zero() {
             sleep(self.handshake_delay);

@@ -22,6 +22,7 @@ mod weak;
 mod weak_map;
 
 // How cycles run.
+mod alone;
 mod beside;
 mod collector;
 mod crew;

@@ -3,11 +3,12 @@
 //! There is no moment at which one mutator waits for another, and none at which all stand still.
 //! What a mutator pays: a test at each reference store, and while a cycle marks, a log entry for
 //! each reference that it overwrites. What a cycle owes to its mutators' closures: it goes on when
-//! each has been at the edge of one.
+//! each has been at the edge of one. (The only mutator of a heap in which next to nothing lives
+//! collects by itself: see [`crate::alone`].)
 
 use crate::collector::{Barrier, Collector};
 use crate::crew::Crew;
-use crate::cycle::{CollectError, Session};
+use crate::cycle::{CollectError, Session, Stopped};
 use crate::sync::{Mutex, lock, processors};
 
 /// Marks beside the mutators: the collector of [`Heap`](crate::Heap).
@@ -38,7 +39,16 @@ impl OnTheFly {
         }
     }
 
-    fn mark(&self, session: &mut Session<'_>, crew: &mut Crew) -> Result<(), CollectError> {
+    /// Runs `act` with the crew.
+    fn with_crew<R>(&self, act: impl FnOnce(&mut Crew) -> R) -> R {
+        let taken = lock(&self.crew).take();
+        let mut crew = taken.unwrap_or_else(|| Crew::new(self.markers_max));
+        let result = act(&mut crew);
+        *lock(&self.crew) = Some(crew);
+        result
+    }
+
+    fn mark(session: &mut Session<'_>, crew: &mut Crew) -> Result<(), CollectError> {
         let mut world = session.arm();
         world.mark(crew)?;
         while !world.drain(crew)? {}
@@ -48,17 +58,23 @@ impl OnTheFly {
     }
 }
 
-// SAFETY: sweeping begins only when `Beside::drain` says that all that is reachable is marked.
+// SAFETY: sweeping begins only when `Beside::drain` or `Stopped::mark_few` says that all that is
+// reachable is marked.
 unsafe impl Collector for OnTheFly {
     const NAME: &'static str = "on-the-fly";
     const BARRIER: Barrier = Barrier::Deletion;
 
     fn collect(&self, session: &mut Session<'_>) -> Result<(), CollectError> {
         session.finish_sweep();
-        let taken = lock(&self.crew).take();
-        let mut crew = taken.unwrap_or_else(|| Crew::new(self.markers_max));
-        let marked = self.mark(session, &mut crew);
-        *lock(&self.crew) = Some(crew);
-        marked
+        self.with_crew(|crew| Self::mark(session, crew))
+    }
+
+    fn collect_alone(&self, world: &mut Stopped<'_>) -> Result<bool, CollectError> {
+        let is_marked = self.with_crew(|crew| world.mark_few(crew))?;
+        if is_marked {
+            // SAFETY: `mark_few` has just said that everything reachable is marked.
+            unsafe { world.begin_sweep() };
+        }
+        Ok(is_marked)
     }
 }

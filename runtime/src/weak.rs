@@ -65,6 +65,11 @@ impl WeakList {
         }
     }
 
+    /// How many cells there are, those apart that mutators have not handed over.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.cells).len()
+    }
+
     /// Keeps the list, and so a collector before it clears anything.
     #[cfg(all(test, not(heapwright_loom)))]
     pub(crate) fn hold(&self) -> crate::sync::MutexGuard<'_, Vec<usize>> {

@@ -56,6 +56,11 @@ impl Stage {
     /// A cycle; how many mutators it has seen.
     fn collect(&self) -> u32 {
         assert!(self.world.stop().is_ok(), "this thread is not inside");
+        self.collect_stopped()
+    }
+
+    /// A cycle in a world that is stopped; how many mutators it has seen.
+    fn collect_stopped(&self) -> u32 {
         self.heap.with_mut(|heap| {
             // SAFETY: loom has checked that nobody else has access.
             unsafe { *heap += 1 };
@@ -167,6 +172,40 @@ fn register_and_stop() {
         assert_eq!(Stage::local(&state), 1 + seen * COLLECTED);
         assert_eq!(stage.world.mutators(), 0);
         assert_eq!(stage.collect(), 0, "who has left is not seen any more");
+    });
+}
+
+/// A mutator collects at its closure's edge if there is no other; one that registers meanwhile is
+/// not inside before that is over.
+///
+/// Kills: `alone-among-others`, `alone-without-stopping`, `alone-after-the-lock`.
+#[test]
+fn stop_alone_and_register() {
+    model("stop_alone_and_register", || {
+        let stage = Stage::new();
+        let own = stage.world.register("", |_| 0);
+        let other = thread::spawn({
+            let stage = stage.clone();
+            move || {
+                let state = stage.world.register("", |_| 0);
+                stage.closure(&state);
+                state
+            }
+        });
+        stage.closure(&own);
+        let is_alone = stage.world.stop_alone(&own);
+        if is_alone {
+            stage.collect_stopped();
+        }
+        stage.closure(&own);
+        let other = other.join().unwrap();
+        let collected = if is_alone { COLLECTED } else { 0 };
+        assert_eq!(Stage::local(&own), 2 + collected);
+        let seen = Stage::local(&other);
+        assert!(
+            seen == 1 || is_alone && seen == 1 + COLLECTED,
+            "told of {seen}"
+        );
     });
 }
 

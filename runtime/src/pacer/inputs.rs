@@ -77,9 +77,17 @@ pub struct Cycle {
     pub overhead_bytes: usize,
     /// Threads that may have been running the program, at most.
     pub mutators: usize,
+    /// What the whole of it cost, if the only mutator ran it at a closure's edge: no thread was
+    /// woken then, and nothing allocated meanwhile. `None` for a cycle beside the mutators, which
+    /// costs [`Settings::cycle_cost`] besides marking.
+    pub alone_cost: Option<Duration>,
 }
 
 impl Cycle {
+    pub(super) fn fixed_cost(&self, settings: &Settings) -> Duration {
+        self.alone_cost.unwrap_or(settings.cycle_cost)
+    }
+
     /// The share of all processors that marking took while it went on, 0 to 1.
     pub fn mark_share(&self, processors: usize) -> f64 {
         share(self.mark_cpu, self.wall, processors)

@@ -128,12 +128,8 @@ impl Pacer {
     /// counted for its size only.
     pub fn end_cycle(&mut self, cycle: Cycle) -> Plan {
         let processors = self.processors();
-        let measure = Measure::of(
-            &cycle,
-            processors,
-            self.plan.background_cores,
-            self.settings.cycle_cost,
-        );
+        let fixed_cost = cycle.fixed_cost(&self.settings);
+        let measure = Measure::of(&cycle, processors, self.plan.background_cores, fixed_cost);
         if let Some(measure) = measure {
             self.history.push(measure);
         }
@@ -153,7 +149,7 @@ impl Pacer {
         }
         self.limiter = self.limiter.after(Window {
             wall: since_last,
-            collector_cpu: cycle.mark_cpu.as_secs_f64() + self.cycle_cost(),
+            collector_cpu: (cycle.mark_cpu + fixed_cost).as_secs_f64(),
             assist_cpu: cycle.assist_cpu.as_secs_f64(),
             processors,
             mutators: cycle.mutators as f64,

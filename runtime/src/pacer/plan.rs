@@ -38,7 +38,7 @@ impl Pacer {
     }
 
     pub(super) fn cycle_cost(&self) -> f64 {
-        self.settings.cycle_cost.as_secs_f64()
+        self.last.fixed_cost(&self.settings).as_secs_f64()
     }
 
     fn live(&self) -> usize {

@@ -148,6 +148,11 @@ impl Account {
         self.heap_bytes() >= self.trigger_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether the heap is larger than it should be by more than so much.
+    pub(crate) fn is_beyond_goal_by(&self, bytes: usize) -> bool {
+        self.heap_bytes() > self.goal_bytes().saturating_add(bytes)
+    }
+
     /// Slots have been taken; whether a cycle is due.
     pub(crate) fn charge(&self, bytes: usize) -> bool {
         // Relaxed: counts.
@@ -209,9 +214,33 @@ impl Account {
     /// That cycle's marking is over, or it was given up (`None`).
     pub(crate) fn end_marking(&self, marking: Option<Marking>) {
         let mut pace = lock(&self.pace);
-        let (Some(open), Some(marking)) = (pace.open.take(), marking) else {
-            return;
+        if let (Some(open), Some(marking)) = (pace.open.take(), marking) {
+            self.end(&mut pace, open, marking);
+        }
+    }
+
+    /// The only mutator has marked at its closure's edge, in so much of its time.
+    pub(crate) fn end_alone(&self, cost: Duration, objects: usize, in_use_bytes: usize) {
+        let open = Open {
+            begun: Instant::now(),
+            heap_at_trigger_bytes: self.heap_bytes(),
+            allocated_bytes: self.allocated_bytes(),
+            assist: Duration::ZERO,
         };
+        let marking = Marking {
+            markers_cpu: Duration::ZERO,
+            objects,
+            mutators: 1,
+            in_use_bytes,
+        };
+        let mut pace = lock(&self.pace);
+        self.end(&mut pace, open, marking);
+        if let Some(ended) = &mut pace.ended {
+            ended.cycle.alone_cost = Some(cost);
+        }
+    }
+
+    fn end(&self, pace: &mut Pace, open: Open, marking: Marking) {
         let now = Instant::now();
         let allocated_bytes = self.allocated_bytes();
         let cycle = pacer::Cycle {
@@ -228,6 +257,7 @@ impl Account {
             since_last: now - pace.ended_at,
             overhead_bytes: marking.in_use_bytes.saturating_sub(self.live_bytes()),
             mutators: marking.mutators,
+            alone_cost: None,
         };
         pace.ended = Some(Ended {
             cycle,

@@ -417,6 +417,11 @@ impl Core {
         lock(&self.extra_roots).push(source);
     }
 
+    /// Whether there is a source of roots.
+    pub(crate) fn has_extra_roots(&self) -> bool {
+        !lock(&self.extra_roots).is_empty()
+    }
+
     /// Reports the roots of every source, with no lock held.
     pub(crate) fn scan_extra_roots(&self, report: &mut dyn FnMut(Object, Kind)) {
         let sources = lock(&self.extra_roots).clone();

@@ -160,6 +160,11 @@ impl EphemeronList {
         }
     }
 
+    /// How many cells there are, those apart that mutators have not handed over.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.cells).len()
+    }
+
     /// Calls `act` with each cell, with no lock held, and forgets those that it answers false for.
     fn retain(&self, mut act: impl FnMut(Object, &EphemeronCell) -> bool) {
         let mut cells = std::mem::take(&mut *lock(&self.cells));

@@ -153,7 +153,8 @@ impl<'m, C: Collector> Inside<'m, C> {
             // SAFETY: inside, the local is ours, the rest is the caller's promise.
             unsafe { core.alloc_slow(&mut local, info, class, bytes) }
         };
-        if C::BARRIER != Barrier::None && core.world.is_wanted() {
+        if C::BARRIER != Barrier::None && core.world.is_wanted() && !self.shared.may_wait_for_edge()
+        {
             self.shared.want_cycle();
         }
         if let Some(begun) = begun.get() {
@@ -226,7 +227,7 @@ impl<'m, C: Collector> Inside<'m, C> {
     #[inline(never)]
     pub(crate) fn step_out(&self) {
         if self.shared.core.world.leave(self.state) {
-            self.shared.collect_at_goal();
+            self.shared.collect_at_goal(self.state);
         }
         if !self.shared.core.world.try_enter(self.state) {
             Self::enter_slow(self.shared, self.state);
@@ -352,7 +353,7 @@ impl<C: Collector> Drop for Inside<'_, C> {
     #[inline]
     fn drop(&mut self) {
         if self.shared.core.world.leave(self.state) {
-            self.shared.collect_at_goal();
+            self.shared.collect_at_goal(self.state);
         }
     }
 }

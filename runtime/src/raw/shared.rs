@@ -4,16 +4,19 @@
 //! when the last handle goes (or when the step ends that outlived it). A step is a cycle, for a
 //! collector that marks beside the mutators, or a batch of sweeping.
 
+use crate::alone::{Alone, EXCESS_BYTES_MAX};
 use crate::collector::{Barrier, Collector};
 use crate::cycle::{CollectError, Session, timed};
-use crate::raw::core::Core;
+use crate::raw::core::{Core, Local};
 use crate::raw::task::{Task, current};
+use crate::raw::world::State;
 use crate::stats::{CycleStats, Reason};
-use crate::sync::{Condvar, Mutex, lock, thread_token, wait};
+use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, lock, thread_token, wait};
 use gc_sweep::{Background, Step};
 use scavenger::Policy;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A heap, its collector, and the thread that works behind the mutators.
 pub(crate) struct Shared<C: Collector> {
@@ -35,6 +38,8 @@ pub(crate) struct Engine<C: Collector> {
     /// Whether a cycle runs.
     busy: Mutex<bool>,
     idle: Condvar,
+    /// So many cycles are not tried at a closure's edge. Changed by whose turn it is to collect.
+    alone_in: AtomicUsize,
     pub(crate) core: Arc<Core>,
 }
 
@@ -56,6 +61,7 @@ impl<C: Collector> Shared<C> {
             collector,
             busy: Mutex::new(false),
             idle: Condvar::new(),
+            alone_in: AtomicUsize::new(0),
             core,
         });
         let weak = Arc::downgrade(&engine);
@@ -76,11 +82,15 @@ impl<C: Collector> Shared<C> {
         }
     }
 
-    /// A closure has ended, and a cycle is due.
+    /// A closure of `own` has ended, and a cycle is due.
     #[cold]
-    pub(crate) fn collect_at_goal(&self) {
+    pub(crate) fn collect_at_goal(&self, own: &State<Local>) {
         match &self.background {
-            Some(background) if C::BARRIER != Barrier::None => background.wake(),
+            Some(background) if C::BARRIER != Barrier::None => {
+                if !self.collect_alone(own) {
+                    background.wake();
+                }
+            }
             Some(background) => {
                 if self.collect_if_due() {
                     background.wake();
@@ -105,7 +115,8 @@ impl<C: Collector> Drop for Shared<C> {
 impl<C: Collector> Engine<C> {
     /// A step of the background thread.
     fn step(&self) -> Step {
-        if C::BARRIER != Barrier::None && self.collect_if_due() {
+        let is_mine = C::BARRIER != Barrier::None && !self.may_wait_for_edge();
+        if is_mine && self.collect_if_due() {
             return Step::More;
         }
         self.core.sweep_step()
@@ -186,7 +197,49 @@ impl<C: Collector> Engine<C> {
         true
     }
 
+    /// Whether a cycle that is due may be left to the edge of this closure, where it will probably
+    /// be short: not if that is long in coming.
+    pub(crate) fn may_wait_for_edge(&self) -> bool {
+        // Relaxed: a hint.
+        self.alone_in.load(Ordering::Relaxed) == 0
+            && self.core.marked_few()
+            && !self.core.account.is_beyond_goal_by(EXCESS_BYTES_MAX)
+            && !self.core.debug.is_about_handshakes()
+    }
+
+    /// Runs a cycle for the heap's only mutator, which has just left, if one is due and short. True
+    /// if nothing is left to do for the collector's thread; else that runs the cycle, or sweeps.
+    /// See [`crate::alone`].
+    fn collect_alone(&self, own: &State<Local>) -> bool {
+        let core = &*self.core;
+        // Relaxed: changed by whose turn it is to collect, and a hint for others.
+        if self.alone_in.load(Ordering::Relaxed) > 0 || current() != Task::None {
+            return false;
+        }
+        let Some(_turn) = self.turn(false) else {
+            return false;
+        };
+        let begun = Instant::now();
+        let mut alone = Alone::default();
+        if core.is_small() && core.sweeper.is_done() && core.account.is_due() {
+            alone = Session::new(&self.core, Reason::Goal).collect_alone(&self.collector, own);
+        }
+        let is_swept = alone.has_collected && {
+            core.world.take_wish();
+            core.sweep_at_edge()
+        };
+        // Relaxed: as above.
+        self.alone_in.store(alone.skip, Ordering::Relaxed);
+        core.counters.note_wait(begun.elapsed());
+        is_swept
+    }
+
     fn run(&self, why: Reason) -> Result<CycleStats, CollectError> {
+        // Relaxed: this thread has the turn to collect.
+        let skipped = self.alone_in.load(Ordering::Relaxed);
+        // Relaxed: as above.
+        self.alone_in
+            .store(skipped.saturating_sub(1), Ordering::Relaxed);
         self.core.world.take_wish();
         if !C::COLLECTS {
             return Ok(CycleStats::default());

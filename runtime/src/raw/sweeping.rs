@@ -4,10 +4,12 @@
 use crate::ports::sweep::SweepPort;
 use crate::raw::core::Core;
 use crate::sync::lock;
-use gc_sweep::{Debt, Glue, Step};
+use gc_sweep::{Debt, Glue, Step, SweepSpace};
 
 /// Spans that the background thread sweeps in one step.
 const SWEEP_STEP_SPANS: usize = 256;
+/// Spans that a mutator sweeps at its closure's edge after a cycle of its own: some 20 µs.
+const EDGE_SPANS_MAX: usize = 2048;
 /// All spans without drop glue are swept by the time this much has been allocated after a cycle,
 const SWEEP_RUNWAY_BYTES: u64 = 4 << 20;
 /// or this part of what the heap held, if that is more: the background thread has a processor of
@@ -77,6 +79,29 @@ impl Core {
         }
         self.report();
         Step::Done
+    }
+
+    /// Sweeps on the spot, after a cycle at a closure's edge, all but spans with drop glue: that is
+    /// user code, and left to the background thread. Whether nothing is left.
+    pub(crate) fn sweep_at_edge(&self) -> bool {
+        let space = SweepPort::freeing(self);
+        let mut batches = (0..self.heap.spans_end()).step_by(64);
+        let has_glue = batches.any(|first| space.spans(first, Glue::With) != 0);
+        let swept = self
+            .sweeper
+            .sweep_batch(&space, Glue::Without, EDGE_SPANS_MAX);
+        if swept.exhausted && !has_glue {
+            // Finds that there is nothing.
+            self.sweeper.sweep_batch(&space, Glue::With, usize::MAX);
+        }
+        drop(space);
+        self.repace();
+        let is_done = self.sweeper.is_done();
+        if is_done {
+            *lock(&self.debt) = None;
+            self.report();
+        }
+        is_done
     }
 
     /// Sweeps all that is left, drop glue included, and waits for those who sweep.

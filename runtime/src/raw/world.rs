@@ -449,6 +449,18 @@ impl<L> World<L> {
         Ok(())
     }
 
+    /// As [`Self::stop`], if there is no mutator but `own`, which is this thread's and outside.
+    /// Then nobody is waited for; who registers meanwhile waits for [`Self::resume`] to enter.
+    pub(crate) fn stop_alone(&self, own: &State<L>) -> bool {
+        let states = lock(&self.states);
+        let is_alone = matches!(states.as_slice(), [only] if std::ptr::eq(&**only, own));
+        if is_alone {
+            // Relaxed: the lock, which registering takes, carries it to who comes later.
+            self.attention.fetch_or(STOP, Ordering::Relaxed);
+        }
+        is_alone
+    }
+
     /// Ends a stop.
     pub(crate) fn resume(&self) {
         // Release: pairs with the Acquire in `enter`; who enters sees what was done meanwhile.

@@ -34,6 +34,11 @@ impl StackList {
         );
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
     /// All of them, at this moment.
     pub(crate) fn snapshot(&self) -> Vec<Arc<Cell>> {
         lock(&self.0).clone()

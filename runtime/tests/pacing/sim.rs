@@ -134,8 +134,7 @@ impl World<'_> {
         let plan = self.pacer.plan();
         let last_end = self.now;
         let before = self.allocate(plan.trigger_bytes as f64, seconds)?;
-        let trigger_time = self.now;
-        let trigger = self.heap;
+        let (trigger_time, trigger) = (self.now, self.heap);
         let slots = |heap: f64| heap / (1.0 + p.external);
         let work = (p.live)(self.now).min(slots(trigger));
         let markers_begin = trigger_time + (p.start_delay)(trigger_time);
@@ -186,6 +185,7 @@ impl World<'_> {
             since_last: seconds_of(self.now - last_end),
             overhead_bytes: p.overhead as usize,
             mutators: p.threads,
+            ..Cycle::default()
         };
         self.pacer.end_cycle(cycle);
         let threads = (p.settings.processors as f64 - cores).min(p.threads as f64);
