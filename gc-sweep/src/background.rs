@@ -17,12 +17,15 @@
 //! `wake` that comes while it waits finds it on the condition variable, because the look at the
 //! signal and the wait are one for whoever needs the lock.
 //!
+//! Who sleeps for a time only steps when that has passed, as if asked.
+//!
 //! No lock is held during a step.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
 
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock, thread, wait};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, lock, thread, wait, wait_at_most};
 
 /// What a step says of the work behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub enum Step {
     More,
     /// There is none: sleep until woken.
     Done,
+    /// There is none now: sleep until woken, or for so long.
+    Later(Duration),
 }
 
 /// The thread's handle. Dropping it ends the thread and waits for its end.
@@ -149,30 +154,42 @@ impl Drop for Background {
 impl Shared {
     /// The thread's whole life.
     fn run(&self, mut step: impl FnMut() -> Step) {
-        while self.wait_for_work() {
-            let mut more = true;
-            while more && !self.is_stopped() {
+        let mut last = Step::Done;
+        while self.wait_for_work(last) {
+            last = Step::More;
+            while last == Step::More && !self.is_stopped() {
                 // Unwind safe: the closure's state is its owner's affair, as is said at `spawn`.
-                more = match panic::catch_unwind(AssertUnwindSafe(&mut step)) {
-                    Ok(answer) => answer == Step::More,
+                last = match panic::catch_unwind(AssertUnwindSafe(&mut step)) {
+                    Ok(answer) => answer,
                     Err(payload) => {
                         // Leaked: dropping a payload could panic again.
                         std::mem::forget(payload);
                         // Relaxed: a count, nothing hangs on it.
                         self.panics.fetch_add(1, Ordering::Relaxed);
-                        false
+                        Step::Done
                     }
                 };
             }
         }
     }
 
-    /// Sleeps until asked, and takes the request; false if the thread must end.
-    fn wait_for_work(&self) -> bool {
+    /// Sleeps until asked, and takes the request, or for as long as `last` says; false if the
+    /// thread must end.
+    fn wait_for_work(&self, last: Step) -> bool {
         let mut signal = lock(&self.signal);
         loop {
             match *signal {
-                Signal::Idle => signal = wait(&self.changed, signal),
+                Signal::Idle => {
+                    let Step::Later(at_most) = last else {
+                        signal = wait(&self.changed, signal);
+                        continue;
+                    };
+                    let (found, is_over) = wait_at_most(&self.changed, signal, at_most);
+                    signal = found;
+                    if is_over && *signal == Signal::Idle {
+                        return true;
+                    }
+                }
                 Signal::Asked => {
                     *signal = Signal::Idle;
                     return true;

@@ -22,6 +22,7 @@ mod chosen {
 
 pub(crate) use chosen::*;
 pub(crate) use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// Locks, whether or not a thread panicked with the lock held: every value this crate locks is
 /// whole between any two of its statements.
@@ -32,6 +33,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Waits on `condvar`, as tolerant of poison as [`lock`].
 pub(crate) fn wait<'m, T>(condvar: &Condvar, guard: MutexGuard<'m, T>) -> MutexGuard<'m, T> {
     condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`wait`], for so long at most; whether that has passed. In a model nothing takes time, and
+/// whoever waits is woken by others alone.
+pub(crate) fn wait_at_most<'m, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'m, T>,
+    at_most: Duration,
+) -> (MutexGuard<'m, T>, bool) {
+    if cfg!(all(heapwright_loom, feature = "loom")) {
+        return (wait(condvar, guard), false);
+    }
+    let waited = condvar.wait_timeout(guard, at_most);
+    let (guard, result) = waited.unwrap_or_else(PoisonError::into_inner);
+    (guard, result.timed_out())
 }
 
 /// An Acquire load that sees either side of a concurrent store in every model.

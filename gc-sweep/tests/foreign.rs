@@ -5,6 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use gc_sweep::{
     Background, Claims, Debt, GenerationWord, Glue, Outcome, Progress, Reclaimed, Step, SweepSpace,
@@ -452,4 +453,26 @@ fn the_step_may_drop_the_owner() {
     drop(owner);
     assert_eq!(receiver.recv(), Ok("alive"), "it did not wait for itself");
     assert!(receiver.recv().is_err(), "and the thread has ended");
+}
+
+/// A step that has nothing to do just now comes again by itself, and before that when it is woken.
+#[test]
+fn a_step_for_later_comes_by_itself() {
+    let (sender, steps) = std::sync::mpsc::channel();
+    let mut pauses = [1, 1, 3_600_000].into_iter();
+    let background = Background::spawn("later", move || {
+        sender.send(()).ok();
+        pauses
+            .next()
+            .map_or(Step::Done, |ms| Step::Later(Duration::from_millis(ms)))
+    });
+    let background = background.expect("a thread");
+    background.wake();
+    (0..3).for_each(|_| steps.recv().expect("a step"));
+    assert!(
+        steps.recv_timeout(Duration::from_millis(50)).is_err(),
+        "an hour is not over"
+    );
+    background.wake();
+    steps.recv().expect("a step");
 }

@@ -12,6 +12,8 @@ pub enum Reason {
     Explicit,
     /// The heap reached its goal.
     Goal,
+    /// It was far from its goal, and had not been looked at for some time.
+    Idle,
 }
 
 /// One cycle.

@@ -47,6 +47,7 @@ pub(crate) fn format(cycle: &CycleStats, goal_bytes: usize) -> String {
     let why = match cycle.why {
         Reason::Explicit => "explicit",
         Reason::Goal => "goal",
+        Reason::Idle => "idle",
     };
     let how = if cycle.waves == 0 {
         format!(

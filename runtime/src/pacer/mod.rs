@@ -39,6 +39,7 @@
 mod goal;
 mod history;
 mod holes;
+mod idle;
 mod inputs;
 mod limiter;
 mod plan;
@@ -50,7 +51,9 @@ pub use inputs::{Cycle, Plan, Policy, Progress, Settings};
 
 use history::{History, Measure};
 pub(crate) use holes::{Holes, Look};
+pub(crate) use idle::{HEAP_BYTES_MIN as IDLE_HEAP_BYTES_MIN, Idle, Still};
 use limiter::{Limiter, Window};
+use std::time::Duration;
 
 /// A cycle that runs has at least so much to grow.
 const RUNWAY_BYTES_MIN: f64 = (64 << 10) as f64;
@@ -100,6 +103,11 @@ impl Pacer {
     /// What holds now.
     pub fn plan(&self) -> Plan {
         self.plan
+    }
+
+    /// Processor time of the last cycle, zero before the first.
+    pub(crate) fn last_cost(&self) -> Duration {
+        self.last.mark_cpu + self.last.fixed_cost(&self.settings)
     }
 
     /// Changes the settings, at any time; the new plan.

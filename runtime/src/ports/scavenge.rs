@@ -37,9 +37,18 @@ impl Core {
 
     /// Gives all free memory back, whatever huge pages that costs; how many bytes went.
     pub(crate) fn give_all_back(&self) -> usize {
+        self.give_back_as_far_as(Reach::All)
+    }
+
+    /// Gives the free memory back of which most huge pages consist.
+    pub(crate) fn give_much_back(&self) {
+        self.give_back_as_far_as(Reach::Sparse);
+    }
+
+    fn give_back_as_far_as(&self, reach: Reach) -> usize {
         let mut released_bytes = 0;
         loop {
-            match self.give_back(usize::MAX, Reach::All, Duration::MAX) {
+            match self.give_back(usize::MAX, reach, Duration::MAX) {
                 Ok(0) => return released_bytes,
                 Ok(more) => released_bytes += more,
                 Err(refused) => return released_bytes + refused.released_bytes,

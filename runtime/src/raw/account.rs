@@ -17,7 +17,7 @@
 //! The policy is [`crate::pacer`]'s; here are the clock and the counters that it is fed from. A
 //! collector that stops the world needs no trigger below its goal, and nobody to assist it.
 
-use crate::pacer::{self, Holes, Look, Pacer, Policy, Progress, Settings};
+use crate::pacer::{self, Holes, Idle, Look, Pacer, Policy, Progress, Settings, Still};
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock, processors, try_lock};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,6 +52,10 @@ struct Pace {
     /// Bytes of an object, on the average of the last cycle.
     object_bytes: f64,
     holes: Holes,
+    idle: Idle,
+    /// When the last cycle was over, even one that failed; and how many roots there were.
+    looked_at: Instant,
+    roots_at_end: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -105,6 +109,9 @@ impl Account {
                 allocated_at_end: 0,
                 object_bytes: 64.0,
                 holes: Holes::default(),
+                idle: Idle::default(),
+                looked_at: Instant::now(),
+                roots_at_end: 0,
             }),
         }
     }
@@ -325,6 +332,42 @@ impl Account {
         self.trigger_bytes.store(trigger, Ordering::Relaxed);
         // Relaxed: as above.
         self.assist_from_bytes.store(assist_from, Ordering::Relaxed);
+    }
+
+    /// Whether a cycle for the sake of memory, swept by now, has found the heap emptied. Once.
+    pub(crate) fn has_emptied(&self) -> bool {
+        lock(&self.pace).idle.has_emptied(self.heap_bytes())
+    }
+
+    /// In how long it must be looked at whether a heap that is let alone has emptied; zero: a cycle
+    /// is due. `None`: it is too small, or grows without cycles. `roots`: how many there are.
+    pub(crate) fn idle_wait(&self, in_use_bytes: usize, roots: usize) -> Option<Duration> {
+        let mut pace = lock(&self.pace);
+        let is_off = pace.settings.policy == Policy::Off;
+        if is_off || in_use_bytes < pacer::IDLE_HEAP_BYTES_MIN {
+            return None;
+        }
+        // Relaxed: a figure.
+        let trigger_bytes = self.trigger_bytes.load(Ordering::Relaxed);
+        let still = Still {
+            since: pace.looked_at.elapsed(),
+            cost: pace.pacer.last_cost(),
+            heap_bytes: self.heap_bytes(),
+            room_bytes: trigger_bytes.saturating_sub(self.heap_bytes()),
+            allocated_bytes: self.allocated_since_cycle(),
+            has_changed: roots != pace.roots_at_end,
+        };
+        Some(pace.idle.wait(still))
+    }
+
+    /// A cycle is over that the heap's growth has begun (or not), leaving so many roots.
+    pub(crate) fn end_cycle(&self, is_grown: bool, roots: usize) {
+        let mut pace = lock(&self.pace);
+        pace.roots_at_end = roots;
+        pace.looked_at = Instant::now();
+        if is_grown {
+            pace.idle.reset();
+        }
     }
 
     /// How many objects a mutator should mark that has just taken `taken_bytes`, while

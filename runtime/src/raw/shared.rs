@@ -16,7 +16,10 @@ use gc_sweep::{Background, Step};
 use scavenger::Policy;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// After how long it is tried again to begin a cycle for the sake of memory alone.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A heap, its collector, and the thread that works behind the mutators.
 pub(crate) struct Shared<C: Collector> {
@@ -119,7 +122,35 @@ impl<C: Collector> Engine<C> {
         if is_mine && self.collect_if_due() {
             return Step::More;
         }
-        self.core.sweep_step()
+        match self.core.sweep_step() {
+            Step::Done if C::BARRIER != Barrier::None => self.collect_if_idle(),
+            step => step,
+        }
+    }
+
+    /// Runs a cycle if the heap has been let alone for long enough, and may have emptied. Not while
+    /// somebody is inside, who may stay there: all others would log for as long.
+    fn collect_if_idle(&self) -> Step {
+        let core = &*self.core;
+        if core.account.has_emptied() {
+            core.give_much_back();
+        }
+        if core.world.is_anyone_inside() {
+            return Step::Later(LOOK_AGAIN);
+        }
+        let in_use_bytes = core.heap.pages().stats().in_use_bytes;
+        let Some(wait) = core.account.idle_wait(in_use_bytes, core.roots.len()) else {
+            return Step::Done;
+        };
+        if !wait.is_zero() {
+            return Step::Later(wait);
+        }
+        let Some(_turn) = self.turn(false) else {
+            return Step::Done;
+        };
+        // A failure is counted in `Stats`.
+        self.run(Reason::Idle).ok();
+        Step::More
     }
 
     /// Waits for the right to run a cycle; `None` if `!patient` and another cycle runs.
@@ -226,6 +257,7 @@ impl<C: Collector> Engine<C> {
         }
         let is_swept = alone.has_collected && {
             core.world.take_wish();
+            core.account.end_cycle(true, core.roots.len());
             core.sweep_at_edge()
         };
         // Relaxed: as above.
@@ -253,6 +285,8 @@ impl<C: Collector> Engine<C> {
             self.core.account.take_all_for_survivors();
             self.core.repace();
         }
+        let is_grown = why == Reason::Goal;
+        self.core.account.end_cycle(is_grown, self.core.roots.len());
         collected?;
         Ok(session.cycle)
     }

@@ -274,6 +274,13 @@ impl<L> World<L> {
             .any(|state| state.inside.load(Ordering::Relaxed) == token)
     }
 
+    /// Whether anybody is inside, as far as one look tells.
+    pub(crate) fn is_anyone_inside(&self) -> bool {
+        // Relaxed: a hint.
+        let inside = |state: &Arc<State<L>>| state.inside.load(Ordering::Relaxed) != 0;
+        lock(&self.states).iter().any(inside)
+    }
+
     fn inside_by_another(&self, own: &State<L>, token: usize) -> bool {
         lock(&self.states).iter().any(|state| {
             // Relaxed: as in `inside_already`.
