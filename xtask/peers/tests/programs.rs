@@ -83,7 +83,7 @@ fn a_spike_leaves_the_same_messages() {
 #[test]
 fn graphs_agree_with_a_collector_from_a_crate() {
     let systems = [EVERY[0], EVERY[1], EVERY[6]];
-    for kind in ["random", "tree", "shuffled", "lists"] {
+    for kind in ["random", "tree", "shuffled", "lists", "mixed"] {
         agree(&format!("graph kind={kind} nodes=3000"), &systems);
     }
     // All nodes of a tree are reached: 31 times their number, and the words' exclusive or.

@@ -7,9 +7,10 @@
 use super::alloc::Alloc;
 use super::heap_graph;
 use super::ring::{Message, Messages, Table, ends, message};
-use super::run::{Lines, System};
+use super::run::{Lines, System, Used};
 use super::trees::Trees;
 use super::{Failure, Params, Unknown};
+use crate::process::cpu_of_threads;
 use runtime::{Builder, Collector, Cx, Gc, GcCell, Mutator, OnTheFly, Root, Runtime};
 use runtime::{StopTheWorld, Trace};
 use std::hint::black_box;
@@ -43,6 +44,17 @@ impl Chosen for StopTheWorld {
     }
 }
 
+/// Of a stopped world the time by the wall, because a mutator's own thread collects then; of a
+/// collector that works beside the mutators its threads. What mutators do for it is not in it:
+/// assists, and sweeping a span that they want.
+pub(super) fn used<C: Collector>(heap: &Runtime<C>) -> Used {
+    let stats = heap.stats();
+    Used {
+        collections: stats.cycles,
+        cpu: cpu_of_threads("heapwright") + stats.pause_total,
+    }
+}
+
 impl<C: Chosen> System for Collected<C> {
     /// `percent`: growth between cycles; `limit`: the limit in MiB, in the workload `limit`, soft
     /// if not `hard=1`; `threads`: markers, in the workload `graph`.
@@ -66,8 +78,8 @@ impl<C: Chosen> System for Collected<C> {
         Ok(Self { heap, is_hard })
     }
 
-    fn collections(&self) -> Option<u64> {
-        Some(self.heap.stats().cycles)
+    fn used(&self) -> Option<Used> {
+        Some(used(&self.heap))
     }
 
     fn other(&self, params: &Params) -> Result<Lines, Failure> {

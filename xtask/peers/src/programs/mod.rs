@@ -8,11 +8,14 @@
 
 mod alloc;
 mod arena;
+mod arena_graph;
 mod cycles;
 mod floor;
 mod graph;
 mod heap;
 mod heap_graph;
+mod heap_mixed;
+mod mixed;
 mod owned;
 mod params;
 mod ring;
@@ -20,7 +23,7 @@ mod run;
 mod trees;
 
 pub use params::Params;
-pub use run::{Lines, System, main, run};
+pub use run::{Lines, System, Used, main, run};
 
 /// Whatever goes wrong in a program: it is printed, and the process fails.
 pub type Failure = Box<dyn std::error::Error>;

@@ -87,8 +87,8 @@ fn ring(quick: bool) -> Vec<Row> {
 fn graph(quick: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for (millions, kinds) in [
-        (2, &["random", "tree", "shuffled", "lists"][..]),
-        (10, &["random", "lists"][..]),
+        (2, &["random", "tree", "shuffled", "lists", "mixed"][..]),
+        (10, &["random", "lists", "mixed"][..]),
     ] {
         let nodes = if quick { 20_000 } else { millions * 1_000_000 };
         for kind in kinds {

@@ -395,7 +395,7 @@ fn java() -> Result<Result<PathBuf, String>, Failure> {
     command
         .arg("-d")
         .arg(&classes)
-        .arg(rivals("java").join("Peers.java"));
+        .args(files_of("java", "java")?);
     build(&mut command)?;
     Ok(Ok(classes))
 }
