@@ -93,6 +93,37 @@ fn graphs_agree_with_a_collector_from_a_crate() {
     assert_eq!(figure(OURS, "graph kind=tree nodes=3000", "reached "), 3000);
 }
 
+/// A small archive: each package needs some before and after it, the first one is a hub.
+fn archive() -> String {
+    let row = |id: u32| {
+        let near = [id * 7 % 200, (id + 13) % 200, 0];
+        let names = near.map(|to| format!("p{to}")).join(" ");
+        let recommends = if id.is_multiple_of(3) { "p1 nobody" } else { "" };
+        format!("p{id}\t1.{id}\tmisc\t{id}\t{names}\t{recommends}\n")
+    };
+    let path = format!("{}/archive.tsv", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&path, (0..200).map(row).collect::<String>()).expect("a file is written");
+    path
+}
+
+#[test]
+fn packages_agree_whoever_replaces_them() {
+    let words = format!("packages data={} count=1500", archive());
+    let of_one = agree(&words, &EVERY[..2]);
+    assert_eq!(agree(&format!("{words} threads=2"), &EVERY[..2]), of_one);
+    assert_eq!(run(OURS, "packages data=/nowhere").status.code(), Some(1));
+}
+
+#[test]
+fn plots_agree_on_any_number_of_threads() {
+    let systems = [EVERY[0], EVERY[1], EVERY[2], EVERY[3]];
+    for threads in [1, 3] {
+        let words = format!("growth live=2 count=6000 threads={threads}");
+        agree(&words, &systems);
+        assert_eq!(figure(OURS, &words, "allocated_bytes "), 6000 * 992);
+    }
+}
+
 #[test]
 fn what_a_program_does_not_know_it_says_by_its_exit_code() {
     assert_eq!(run(EXPLICIT, "graph").status.code(), Some(3));

@@ -1,9 +1,9 @@
 // Go's side of `cargo xtask bench --peers`: the shared workloads as a Go programmer writes them.
 //
 // One program, `rivals WORKLOAD key=value ...`, a file a workload: trees.go, alloc.go, ring.go (the
-// limit too), graph.go (and
-// mixed.go), spike.go. This file reads the parameters, draws the random numbers and
-// prints the figures; all of it is the same in every system, so that the answers are.
+// limit too), graph.go (and mixed.go), spike.go, packages.go, growth.go. This file reads the
+// parameters, draws the random numbers and prints the figures; all of it is the same in every
+// system, so that the answers are.
 //
 // Settings are Go's defaults (GOGC=100); the harness sets GOMAXPROCS by the environment. What
 // remains unequal: `new` clears what is then written, stores of references pass the test of a
@@ -24,12 +24,14 @@ import (
 )
 
 var workloads = map[string]func(parameters){
-	"trees": trees,
-	"alloc": alloc,
-	"ring":  ring,
-	"graph": graph,
-	"spike": spike,
-	"limit": limit,
+	"trees":    trees,
+	"alloc":    alloc,
+	"ring":     ring,
+	"graph":    graph,
+	"spike":    spike,
+	"limit":    limit,
+	"growth":   growth,
+	"packages": packages,
 }
 
 func main() {

@@ -3,7 +3,7 @@
 //
 // One program, `java FLAGS Peers WORKLOAD key=value ...`; the flags choose the collector and its
 // heap. A workload is a class: Trees, Alloc, Ring (the limit too) and Spike here, Graph and Mixed in
-// Graph.java. What they share (parameters, random numbers, figures) is in Shared.java.
+// Graph.java, Packages and Growth in their own. What they share (parameters, random numbers, figures) is in Shared.java.
 //
 // What remains unequal: objects have a header (12 B, 16 in arrays) and references of 4 B where the
 // heap allows; the first thousands of rounds are interpreted, then compiled, on threads whose
@@ -23,6 +23,8 @@ public final class Peers {
             case "graph" -> Graph.run(parameters);
             case "spike" -> Spike.run(parameters);
             case "limit" -> Ring.runLimited(parameters);
+            case "growth" -> Growth.run(parameters);
+            case "packages" -> Packages.run(parameters);
             default -> {
                 System.err.println("unknown workload: " + String.join(" ", arguments));
                 System.exit(3);

@@ -5,11 +5,11 @@
 //! requests; a thousand objects of `alloc` are made in one.
 
 use super::alloc::Alloc;
-use super::heap_graph;
 use super::ring::{Message, Messages, Table, ends, message};
 use super::run::{Lines, System, Used};
 use super::trees::Trees;
 use super::{Failure, Params, Unknown};
+use super::{growth, heap_graph, heap_packages};
 use crate::process::cpu_of_threads;
 use runtime::{Builder, Collector, Cx, Gc, GcCell, Mutator, OnTheFly, Root, Runtime};
 use runtime::{StopTheWorld, Trace};
@@ -24,6 +24,13 @@ pub struct Collected<C: Collector> {
     heap: Runtime<C>,
     /// Whether its limit is hard, so that allocations can fail.
     is_hard: bool,
+}
+
+impl<C: Collector> Collected<C> {
+    /// The heap.
+    pub(super) fn heap(&self) -> &Runtime<C> {
+        &self.heap
+    }
 }
 
 /// A collector that a run can choose, and how many markers it has.
@@ -85,6 +92,8 @@ impl<C: Chosen> System for Collected<C> {
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         match params.workload.as_str() {
             "graph" => heap_graph::run(&self.heap, params),
+            "growth" => growth::run(self, params),
+            "packages" => heap_packages::run(self, &self.heap, params),
             name => Err(Unknown(name.to_owned()).into()),
         }
     }

@@ -60,7 +60,7 @@ pub trait Table {
 }
 
 /// Three digits: a grain of one part in a thousand.
-fn recorder() -> Histogram<u64> {
+pub(super) fn recorder() -> Histogram<u64> {
     let recorder = Histogram::new_with_max(LATENCY_MAX_NS, 3);
     recorder.unwrap_or_else(|error| panic!("the bounds are fixed and legal: {error}"))
 }
