@@ -98,7 +98,11 @@ fn archive() -> String {
     let row = |id: u32| {
         let near = [id * 7 % 200, (id + 13) % 200, 0];
         let names = near.map(|to| format!("p{to}")).join(" ");
-        let recommends = if id.is_multiple_of(3) { "p1 nobody" } else { "" };
+        let recommends = if id.is_multiple_of(3) {
+            "p1 nobody"
+        } else {
+            ""
+        };
         format!("p{id}\t1.{id}\tmisc\t{id}\t{names}\t{recommends}\n")
     };
     let path = format!("{}/archive.tsv", env!("CARGO_TARGET_TMPDIR"));
