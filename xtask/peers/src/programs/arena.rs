@@ -8,7 +8,7 @@ use super::alloc::Alloc;
 use super::ring::{Message, Messages, Table, ends, message};
 use super::run::{Lines, System};
 use super::trees::Trees;
-use super::{Failure, Params, Unknown, arena_graph};
+use super::{Failure, Params, Unknown, arena_graph, arena_packages};
 use gc_arena::lock::Lock;
 use gc_arena::{Arena as GcArena, Collect, Gc, Mutation, Rootable};
 use std::hint::black_box;
@@ -28,6 +28,7 @@ impl System for Arena {
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         match params.workload.as_str() {
             "graph" if params.threads()? == 1 => arena_graph::run(params),
+            "packages" => arena_packages::run(self, params),
             name => Err(Unknown(name.to_owned()).into()),
         }
     }

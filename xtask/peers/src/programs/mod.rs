@@ -9,6 +9,8 @@
 mod alloc;
 mod arena;
 mod arena_graph;
+mod arena_packages;
+mod counted_packages;
 mod cycles;
 mod floor;
 mod graph;

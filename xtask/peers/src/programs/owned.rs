@@ -5,7 +5,7 @@ use super::growth::{DEPTH, Plot, Plots};
 use super::ring::{Message, Messages, Table, ends, message};
 use super::run::{Lines, System};
 use super::trees::Trees;
-use super::{Failure, Params, Unknown, growth};
+use super::{Failure, Params, Unknown, counted_packages, growth};
 use std::hint::black_box;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -16,6 +16,9 @@ use std::sync::Arc;
 pub trait Pointer: 'static {
     /// The pointer to a `T`.
     type To<T>: Deref<Target = T>;
+
+    /// Whether threads can share an object.
+    const IS_SHARED: bool = false;
 
     /// A new object.
     fn new<T>(value: T) -> Self::To<T>;
@@ -54,6 +57,8 @@ impl Pointer for Rcs {
 impl Pointer for Arcs {
     type To<T> = Arc<T>;
 
+    const IS_SHARED: bool = true;
+
     #[inline(always)]
     fn new<T>(value: T) -> Arc<T> {
         Arc::new(value)
@@ -81,6 +86,8 @@ impl<P: Pointer> System for Owned<P> {
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         match params.workload.as_str() {
             "growth" => growth::run(self, params),
+            // Other pointers have no program: only this one can be shared.
+            "packages" if P::IS_SHARED => counted_packages::run(self, params),
             name => Err(Unknown(name.to_owned()).into()),
         }
     }

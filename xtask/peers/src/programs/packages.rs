@@ -217,45 +217,96 @@ fn ask<S: Server>(
     (sum, latency)
 }
 
-/// Runs the workload; `server` makes a thread's own.
+/// What the parameters say.
+struct Job {
+    records: Vec<Record>,
+    questions: Questions,
+    random: SplitMix,
+    count: usize,
+}
+
+impl Job {
+    fn new(params: &Params, threads_max: usize) -> Result<Self, Failure> {
+        if params.threads()? > threads_max {
+            return Err(Unknown("packages with so many threads".to_owned()).into());
+        }
+        let records = read(params)?;
+        Ok(Self {
+            questions: Questions::new(&records, params.random(0)?),
+            random: params.random(1)?,
+            count: params.number("count", 20_000)?,
+            records,
+        })
+    }
+
+    /// Measures `act`, which has a server ask; then adds up what is left.
+    fn measure<S: Server>(
+        system: &impl System,
+        asking: &mut S,
+        act: impl FnOnce(&mut S) -> (u64, Histogram<u64>),
+    ) -> Lines {
+        let clocks = Clocks::start(|| system.used());
+        let (mut sum, latency) = act(asking);
+        for place in 0..KEPT {
+            sum = sum.wrapping_add(asking.worth(place));
+        }
+        let mut lines = clocks.stop_unanswered();
+        let serials = asking.serials().wrapping_mul(1_000_003);
+        lines.add("answer", sum.wrapping_add(serials));
+        lines.add_latency(&latency);
+        lines
+    }
+
+    /// One thread, which asks and replaces in turn.
+    fn in_turn<S: Server>(self, system: &impl System, mut server: S) -> Lines {
+        let (packages, mut random) = (self.records.len(), self.random);
+        drop(self.records);
+        let replace = |server: &mut S| server.replace(random.below(packages) as u32);
+        Self::measure(system, &mut server, |server| {
+            ask(server, self.questions, self.count, replace)
+        })
+    }
+}
+
+/// Runs the workload on a system of one thread.
+pub(super) fn run_alone<S: Server>(
+    system: &impl System,
+    params: &Params,
+    load: impl FnOnce(&[Record]) -> S,
+) -> Result<Lines, Failure> {
+    let job = Job::new(params, 1)?;
+    let server = load(&job.records);
+    Ok(job.in_turn(system, server))
+}
+
+/// Runs the workload; what `load` returns makes a thread's own server.
 pub(super) fn run<S: Server + Send>(
     system: &impl System,
     params: &Params,
     load: impl FnOnce(&[Record]) -> Box<dyn Fn() -> S>,
 ) -> Result<Lines, Failure> {
-    let threads = params.threads()?;
-    if threads > 2 {
-        return Err(Unknown("packages with more than two threads".to_owned()).into());
-    }
-    let count: usize = params.number("count", 20_000)?;
-    let records = read(params)?;
-    let packages = records.len();
-    let questions = Questions::new(&records, params.random(0)?);
-    let mut random = params.random(1)?;
-    let server = load(&records);
-    drop(records);
+    let job = Job::new(params, 2)?;
+    let server = load(&job.records);
     let mut asking = server();
-    let mut draw = move || random.below(packages) as u32;
-    let clocks = Clocks::start(|| system.used());
-    let (mut sum, latency) = if threads == 1 {
-        ask(&mut asking, questions, count, |server| {
-            server.replace(draw())
-        })
-    } else {
-        let mut replacing = server();
-        std::thread::scope(|scope| {
-            scope.spawn(move || (0..count).for_each(|_| replacing.replace(draw())));
-            ask(&mut asking, questions, count, |_| {})
-        })
-    };
-    for place in 0..KEPT {
-        sum = sum.wrapping_add(asking.worth(place));
+    if params.threads()? == 1 {
+        return Ok(job.in_turn(system, asking));
     }
-    let mut lines = clocks.stop_unanswered();
-    let serials = asking.serials().wrapping_mul(1_000_003);
-    lines.add("answer", sum.wrapping_add(serials));
-    lines.add_latency(&latency);
-    Ok(lines)
+    let Job {
+        records,
+        questions,
+        mut random,
+        count,
+    } = job;
+    let packages = records.len();
+    drop(records);
+    let mut replacing = server();
+    let replace = move || (0..count).for_each(|_| replacing.replace(random.below(packages) as u32));
+    Ok(Job::measure(system, &mut asking, |asking| {
+        std::thread::scope(|scope| {
+            scope.spawn(replace);
+            ask(asking, questions, count, |_| {})
+        })
+    }))
 }
 
 #[cfg(test)]

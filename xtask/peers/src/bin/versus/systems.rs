@@ -117,7 +117,7 @@ pub(crate) const SYSTEMS: [System; 28] = [
         system("rc", Source::Own("counted"), &["system=rc"]),
     ),
     only(
-        &["trees", "alloc", "ring"],
+        &["trees", "alloc", "ring", "packages"],
         system("arc", Source::Own("counted"), &["system=arc"]),
     ),
     only(
