@@ -24,9 +24,17 @@ func makeLeafy(depth, number uint64) *leafy {
 type plot struct {
 	trees  []*leafy
 	random generator
+	sum    uint64
 }
 
-func (p *plot) step(number uint64) uint64 {
+// replace makes the trees of these numbers, each in place of a random one.
+func (p *plot) replace(from, to uint64) {
+	for number := from; number < to; number++ {
+		p.step(number)
+	}
+}
+
+func (p *plot) step(number uint64) {
 	at := p.random.below(uint64(len(p.trees)))
 	old := p.trees[at]
 	p.trees[at] = makeLeafy(growthDepth, number)
@@ -34,7 +42,7 @@ func (p *plot) step(number uint64) uint64 {
 	for right.right != nil {
 		right = right.right
 	}
-	return old.number + right.number
+	p.sum += old.number + right.number
 }
 
 func growth(p parameters) {
@@ -44,20 +52,20 @@ func growth(p parameters) {
 	count := p.number("count", 4*live) / threads
 	plots := make([]*plot, threads)
 	inThreads(threads, func(thread uint64) uint64 {
-		plot := &plot{make([]*leafy, part), generator(seed + thread)}
+		plot := &plot{trees: make([]*leafy, part), random: generator(seed + thread)}
 		for at := range plot.trees {
 			plot.trees[at] = makeLeafy(growthDepth, thread*part+uint64(at))
 		}
+		// The heap gets the size that it will keep.
+		plot.replace(live, live+part)
 		plots[thread] = plot
 		return 0
 	})
 	runtime.GC()
 	watch := start()
-	answer := inThreads(threads, func(thread uint64) (sum uint64) {
-		for op := range count {
-			sum += plots[thread].step(live + op)
-		}
-		return
+	answer := inThreads(threads, func(thread uint64) uint64 {
+		plots[thread].replace(live+part, live+part+count)
+		return plots[thread].sum
 	})
 	fmt.Println("allocated_bytes", count*threads*growthTreeBytes)
 	watch.stop(answer)

@@ -29,6 +29,7 @@ final class Growth {
     /** A thread's trees. */
     private final Leafy[] trees;
     private final Random random;
+    private long sum;
 
     private Growth(long places, long first, long seed) {
         trees = new Leafy[(int) places];
@@ -38,7 +39,14 @@ final class Growth {
         random = new Random(seed);
     }
 
-    private long replace(long number) {
+    /** Makes the trees of these numbers, each in place of a random one. */
+    private void replace(long from, long to) {
+        for (long number = from; number < to; number++) {
+            replace(number);
+        }
+    }
+
+    private void replace(long number) {
         int at = (int) random.below(trees.length);
         Leafy old = trees[at];
         trees[at] = Leafy.make(DEPTH, number);
@@ -46,7 +54,7 @@ final class Growth {
         while (right.right != null) {
             right = right.right;
         }
-        return old.number + right.number;
+        sum += old.number + right.number;
     }
 
     static void run(Parameters p) throws InterruptedException {
@@ -57,17 +65,17 @@ final class Growth {
         long count = p.number("count", 4 * live) / threads;
         Growth[] plots = new Growth[(int) threads];
         Threads.sum(threads, thread -> {
-            plots[(int) thread] = new Growth(part, thread * part, seed + thread);
+            Growth plot = new Growth(part, thread * part, seed + thread);
+            // The heap gets the size that it will keep.
+            plot.replace(live, live + part);
+            plots[(int) thread] = plot;
             return 0;
         });
         System.gc();
         Watch watch = new Watch();
         long answer = Threads.sum(threads, thread -> {
-            long sum = 0;
-            for (long op = 0; op < count; op++) {
-                sum += plots[(int) thread].replace(live + op);
-            }
-            return sum;
+            plots[(int) thread].replace(live + part, live + part + count);
+            return plots[(int) thread].sum;
         });
         System.out.println("allocated_bytes " + count * threads * TREE_BYTES);
         watch.stop(answer);

@@ -2,10 +2,12 @@
 //! threads.
 //!
 //! A thread has a plot with its share of the trees: complete ones of 31 nodes, each of two
-//! references and two words, 992 B in all. When the plots are full the system collects once, so
-//! that a run begins where a cycle ends; then `count` times, shared by the threads, a random tree
-//! is replaced by a new one. The answer is the sum of the roots' and the rightmost leaves' numbers
-//! of those that were there. A tree's nodes die together, but lie where the allocator has put them.
+//! references and two words, 992 B in all. A random tree is replaced by a new one, again and again.
+//! When the plots are full, as many trees are replaced as there are, so that the heap has the size
+//! that it will keep; then the system collects once, so that the measured part begins where a cycle
+//! ends: `count` times, shared by the threads, a tree is replaced. The answer is the sum of the
+//! roots' and the rightmost leaves' numbers of those that were there. A tree's nodes die together,
+//! but lie where the allocator has put them.
 
 use super::params::SplitMix;
 use super::run::{Clocks, Lines, System};
@@ -74,13 +76,18 @@ pub(super) fn run<S: Plots>(system: &S, params: &Params) -> Result<Lines, Failur
         for at in 0..work.places {
             plot.replace(at, work.first + at as u64);
         }
+        let mut replace = |from: u64, to: u64| {
+            let number = work.next + from..work.next + to;
+            number.fold(0_u64, |sum, number| {
+                let at = work.random.below(work.places);
+                sum.wrapping_add(plot.replace(at, number))
+            })
+        };
+        let grown = work.places as u64;
+        let before = replace(0, grown);
         step.wait();
         step.wait();
-        let mut sum = 0_u64;
-        for op in 0..work.count {
-            let at = work.random.below(work.places);
-            sum = sum.wrapping_add(plot.replace(at, work.next + op));
-        }
+        let sum = before.wrapping_add(replace(grown, grown + work.count));
         step.wait();
         step.wait();
         sum

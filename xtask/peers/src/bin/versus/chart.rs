@@ -236,6 +236,7 @@ pub(crate) fn draw_curves(curves: &[Curve], title: &str, unit: &str) -> Result<S
         let mut mesh = chart.configure_mesh();
         let label = |place: &f64| format!("{place:.0}");
         mesh.x_desc(unit).x_label_formatter(&label);
+        mesh.light_line_style(TRANSPARENT);
         mesh.draw().map_err(failure)?;
         for (number, curve) in curves.iter().enumerate() {
             let is_ours = curve.name.starts_with("ours");
