@@ -112,7 +112,7 @@ fn archive() -> String {
 
 #[test]
 fn packages_agree_whoever_replaces_them() {
-    let words = format!("packages data={} count=1500", archive());
+    let words = format!("packages data={} count=400", archive());
     let of_one = agree(&words, &[EVERY[0], EVERY[1], EVERY[4], EVERY[6]]);
     let systems = [EVERY[0], EVERY[1], EVERY[4]];
     assert_eq!(agree(&format!("{words} threads=2"), &systems), of_one);

@@ -131,7 +131,7 @@ fn limit(quick: bool) -> Vec<Row> {
 }
 
 fn packages(quick: bool) -> Vec<Row> {
-    let count = if quick { 200 } else { 40_000 };
+    let count = if quick { 200 } else { 20_000 };
     let row = |threads| {
         let args = format!("count={count} threads={threads}");
         Row::new("packages", &args, Some(f64::from(count)))
