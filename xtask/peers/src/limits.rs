@@ -126,12 +126,12 @@ impl MarkFloor {
 
 /// Hints that the line will be read soon.
 #[inline(always)]
-fn prefetch(line: &[u8; LINE_BYTES]) {
+pub fn prefetch<T>(line: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint that never faults, and the address is that of a reference.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = line;

@@ -29,6 +29,23 @@ pub fn in_line() -> Option<Duration> {
     (!waits.is_empty()).then(|| waits.iter().sum())
 }
 
+/// Processor time of those threads of this process that live now and whose name begins so; none
+/// where the system does not tell.
+pub fn cpu_of_threads(name: &str) -> Duration {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return Duration::ZERO;
+    };
+    let cpu = |thread: std::io::Result<std::fs::DirEntry>| {
+        let folder = thread.ok()?.path();
+        let comm = std::fs::read_to_string(folder.join("comm")).ok()?;
+        let stat = comm.starts_with(name).then(|| folder.join("schedstat"))?;
+        let text = std::fs::read_to_string(stat).ok()?;
+        let ns = text.split_whitespace().next()?.parse().ok()?;
+        Some(Duration::from_nanos(ns))
+    };
+    threads.filter_map(cpu).sum()
+}
+
 /// The second of a `schedstat`'s figures; the first is the time on a processor.
 fn in_line_of(schedstat: &str) -> Option<Duration> {
     let ns = schedstat.split_whitespace().nth(1)?.parse().ok()?;
@@ -55,6 +72,26 @@ mod tests {
     fn the_second_figure_of_a_schedstat_is_the_wait() {
         assert_eq!(in_line_of("700 42 9\n"), Some(Duration::from_nanos(42)));
         assert_eq!(in_line_of("700\n"), None);
+    }
+
+    #[test]
+    fn time_is_of_the_threads_that_have_the_name() {
+        let named = std::thread::Builder::new().name("counted-thread".to_owned());
+        let (tell, told) = std::sync::mpsc::channel();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let work = move || {
+            let sum = (0..10_000_000_u64).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+            tell.send(sum).expect("somebody waits");
+            wait.recv()
+        };
+        let thread = named.spawn(work).expect("a thread");
+        told.recv().expect("the sum");
+        assert_eq!(cpu_of_threads("of-nobody"), Duration::ZERO);
+        if in_line().is_some() {
+            assert!(cpu_of_threads("counted-t") > Duration::ZERO);
+        }
+        go_on.send(()).expect("it waits");
+        thread.join().expect("no panic").expect("told");
     }
 
     #[test]

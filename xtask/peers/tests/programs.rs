@@ -83,7 +83,7 @@ fn a_spike_leaves_the_same_messages() {
 #[test]
 fn graphs_agree_with_a_collector_from_a_crate() {
     let systems = [EVERY[0], EVERY[1], EVERY[6]];
-    for kind in ["random", "tree", "shuffled", "lists"] {
+    for kind in ["random", "tree", "shuffled", "lists", "mixed"] {
         agree(&format!("graph kind={kind} nodes=3000"), &systems);
     }
     // All nodes of a tree are reached: 31 times their number, and the words' exclusive or.
@@ -91,6 +91,42 @@ fn graphs_agree_with_a_collector_from_a_crate() {
     let answer = agree("graph kind=tree nodes=3000", &systems);
     assert_eq!(answer, 3000 * 31 + words);
     assert_eq!(figure(OURS, "graph kind=tree nodes=3000", "reached "), 3000);
+}
+
+/// A small archive: each package needs some before and after it, the first one is a hub.
+fn archive() -> String {
+    let row = |id: u32| {
+        let near = [id * 7 % 200, (id + 13) % 200, 0];
+        let names = near.map(|to| format!("p{to}")).join(" ");
+        let recommends = if id.is_multiple_of(3) {
+            "p1 nobody"
+        } else {
+            ""
+        };
+        format!("p{id}\t1.{id}\tmisc\t{id}\t{names}\t{recommends}\n")
+    };
+    let path = format!("{}/archive.tsv", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&path, (0..200).map(row).collect::<String>()).expect("a file is written");
+    path
+}
+
+#[test]
+fn packages_agree_whoever_replaces_them() {
+    let words = format!("packages data={} count=400", archive());
+    let of_one = agree(&words, &[EVERY[0], EVERY[1], EVERY[4], EVERY[6]]);
+    let systems = [EVERY[0], EVERY[1], EVERY[4]];
+    assert_eq!(agree(&format!("{words} threads=2"), &systems), of_one);
+    assert_eq!(run(OURS, "packages data=/nowhere").status.code(), Some(1));
+}
+
+#[test]
+fn plots_agree_on_any_number_of_threads() {
+    let systems = [EVERY[0], EVERY[1], EVERY[2], EVERY[3]];
+    for threads in [1, 3] {
+        let words = format!("growth live=2 count=6000 threads={threads}");
+        agree(&words, &systems);
+        assert_eq!(figure(OURS, &words, "allocated_bytes "), 6000 * 992);
+    }
 }
 
 #[test]

@@ -105,10 +105,8 @@ static uint64_t walk(uint64_t n)
     return reached * 31 + words;
 }
 
-void graph(void)
+void collect(void)
 {
-    uint64_t n = number("nodes", 2000000);
-    build(word("kind", "random"), n, number("seed", 1));
     GC_gcollect();
     Watch watch = start();
     for (int round = 0; round < ROUNDS; round++) {
@@ -118,5 +116,17 @@ void graph(void)
         printf("collect_cpu_ns %llu\n", (unsigned long long)(cpu_time() - cpu));
     }
     stop(watch);
+}
+
+void graph(void)
+{
+    uint64_t n = number("nodes", 2000000);
+    const char *kind = word("kind", "random");
+    if (strcmp(kind, "mixed") == 0) {
+        mixed(n, number("seed", 1));
+        return;
+    }
+    build(kind, n, number("seed", 1));
+    collect();
     answer(walk(n));
 }

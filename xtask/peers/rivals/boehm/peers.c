@@ -14,6 +14,7 @@
  */
 
 #include "peers.h"
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -121,9 +122,63 @@ uint64_t resident(void)
     return kib << 10;
 }
 
+/* Of the thread that collects, between the events of a collection; under the collector's lock. */
+static uint64_t begun, collecting;
+
+static void on_event(GC_EventType event)
+{
+    if (event == GC_EVENT_START) {
+        begun = of_clock(CLOCK_THREAD_CPUTIME_ID);
+    } else if (event == GC_EVENT_END) {
+        collecting += of_clock(CLOCK_THREAD_CPUTIME_ID) - begun;
+    }
+}
+
+/* Processor time of the thread that bears this number, if the collector has named it so. */
+static uint64_t marker_time(const char *thread)
+{
+    char path[300], name[32] = "";
+    unsigned long long ns = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%s/comm", thread);
+    FILE *file = fopen(path, "r");
+    if (file != NULL) {
+        if (fgets(name, sizeof name, file) == NULL) {
+            name[0] = '\0';
+        }
+        fclose(file);
+    }
+    snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", thread);
+    file = strncmp(name, "GC-marker", 9) == 0 ? fopen(path, "r") : NULL;
+    if (file != NULL) {
+        if (fscanf(file, "%llu", &ns) != 1) {
+            ns = 0;
+        }
+        fclose(file);
+    }
+    return ns;
+}
+
+/* Of who collects and of the markers; not of threads that sweep where they allocate. */
+static uint64_t collector_time(void)
+{
+    uint64_t sum = collecting;
+    DIR *threads = opendir("/proc/self/task");
+    for (struct dirent *entry; threads != NULL && (entry = readdir(threads)) != NULL;) {
+        sum += marker_time(entry->d_name);
+    }
+    if (threads != NULL) {
+        closedir(threads);
+    }
+    return sum;
+}
+
 Watch start(void)
 {
-    Watch watch = {.collections = GC_get_gc_no(), .cpu = cpu_time()};
+    Watch watch = {
+        .collections = GC_get_gc_no(),
+        .collector = collector_time(),
+        .cpu = cpu_time(),
+    };
     watch.wall = wall_time();
     return watch;
 }
@@ -135,6 +190,8 @@ void stop(Watch watch)
     printf("rss_end_bytes %llu\n", (unsigned long long)resident());
     printf("wall_ns %llu\n", (unsigned long long)wall);
     printf("cpu_ns %llu\n", (unsigned long long)cpu);
+    uint64_t collector = collector_time() - watch.collector;
+    printf("collector_cpu_ns %llu\n", (unsigned long long)collector);
     printf("collections %llu\n", (unsigned long long)(GC_get_gc_no() - watch.collections));
 }
 
@@ -195,6 +252,7 @@ int main(int count, char **given)
                 GC_set_markers_count((unsigned)threads());
             }
             GC_INIT();
+            GC_set_on_collection_event(on_event);
             workloads[at].run();
             return 0;
         }

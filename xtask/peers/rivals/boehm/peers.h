@@ -30,7 +30,7 @@ uint64_t below(uint64_t *state, uint64_t n);
 
 /* What the clocks said when the measured part began. */
 typedef struct {
-    uint64_t wall, cpu, collections;
+    uint64_t wall, cpu, collections, collector;
 } Watch;
 
 /* Time, processor time of the process: nanoseconds; resident memory: bytes. */
@@ -57,6 +57,10 @@ typedef struct {
 uint64_t **fill(uint64_t places, uint64_t first);
 void ring_init(Ring *ring, uint64_t places, uint64_t first, uint64_t next, uint64_t seed);
 void ring_step(Ring *ring);
+
+/* The measured collections of a graph, and the one of mixed types. */
+void collect(void);
+void mixed(uint64_t nodes, uint64_t random);
 
 /* The workloads. */
 void trees(void);

@@ -17,7 +17,18 @@ const lists = 1000
 func graph(p parameters) {
 	n := p.number("nodes", 2_000_000)
 	runtime.GOMAXPROCS(int(p.number("threads", 1)))
-	roots := build(p.word("kind", "random"), n, p.number("seed", 1))
+	kind, seed := p.word("kind", "random"), p.number("seed", 1)
+	if kind == "mixed" {
+		roots := buildMixed(n/unitNodes, generator(seed))
+		collect(func() uint64 { return walkMixed(roots, n) })
+		return
+	}
+	roots := build(kind, n, seed)
+	collect(func() uint64 { return walk(roots, n) })
+}
+
+// collect measures five collections; the walk is not.
+func collect(walk func() uint64) {
 	runtime.GC()
 	watch := start()
 	for range 5 {
@@ -26,7 +37,7 @@ func graph(p parameters) {
 		fmt.Println("collect_ns", time.Since(wall).Nanoseconds())
 		fmt.Println("collect_cpu_ns", cpuTime()-cpu)
 	}
-	watch.stop(walk(roots, n))
+	watch.stopThen(walk)
 }
 
 // build makes the nodes, then their edges, and returns the roots; the table of nodes dies.

@@ -1,8 +1,9 @@
 // Go's side of `cargo xtask bench --peers`: the shared workloads as a Go programmer writes them.
 //
 // One program, `rivals WORKLOAD key=value ...`, a file a workload: trees.go, alloc.go, ring.go (the
-// limit too), graph.go, spike.go. This file reads the parameters, draws the random numbers and
-// prints the figures; all of it is the same in every system, so that the answers are.
+// limit too), graph.go (and mixed.go), spike.go, packages.go, growth.go. This file reads the
+// parameters, draws the random numbers and prints the figures; all of it is the same in every
+// system, so that the answers are.
 //
 // Settings are Go's defaults (GOGC=100); the harness sets GOMAXPROCS by the environment. What
 // remains unequal: `new` clears what is then written, stores of references pass the test of a
@@ -23,12 +24,14 @@ import (
 )
 
 var workloads = map[string]func(parameters){
-	"trees": trees,
-	"alloc": alloc,
-	"ring":  ring,
-	"graph": graph,
-	"spike": spike,
-	"limit": limit,
+	"trees":    trees,
+	"alloc":    alloc,
+	"ring":     ring,
+	"graph":    graph,
+	"spike":    spike,
+	"limit":    limit,
+	"growth":   growth,
+	"packages": packages,
 }
 
 func main() {
@@ -95,20 +98,27 @@ func (g *generator) below(n uint64) uint64 {
 type watch struct {
 	wall        time.Time
 	cpu, cycles uint64
+	collector   float64
 }
 
 func start() watch {
-	return watch{cycles: cycles(), cpu: cpuTime(), wall: time.Now()}
+	return watch{cycles: cycles(), collector: collectorCPU(), cpu: cpuTime(), wall: time.Now()}
 }
 
 // stop prints the figures of the measured part, and the answer.
 func (w watch) stop(answer uint64) {
+	w.stopThen(func() uint64 { return answer })
+}
+
+// stopThen is the same with an answer that is found after the measured part.
+func (w watch) stopThen(answer func() uint64) {
 	wall, cpu := time.Since(w.wall), cpuTime()-w.cpu
 	fmt.Println("rss_end_bytes", resident())
 	fmt.Println("wall_ns", wall.Nanoseconds())
 	fmt.Println("cpu_ns", cpu)
 	fmt.Println("collections", cycles()-w.cycles)
-	fmt.Println("answer", answer)
+	fmt.Println("collector_cpu_ns", uint64((collectorCPU()-w.collector)*1e9))
+	fmt.Println("answer", answer())
 }
 
 // cpuTime is the processor time of the process, in nanoseconds.
@@ -118,6 +128,14 @@ func cpuTime() uint64 {
 		panic(err)
 	}
 	return uint64(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// collectorCPU is the processor time of collections, in seconds, as the runtime estimates it:
+// marking by the collector's workers and by goroutines that allocate. Sweeping is not in it.
+func collectorCPU() float64 {
+	sample := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	metrics.Read(sample)
+	return sample[0].Value.Float64()
 }
 
 // cycles is how many collections there were.

@@ -2,8 +2,8 @@
 // them.
 //
 // One program, `java FLAGS Peers WORKLOAD key=value ...`; the flags choose the collector and its
-// heap. It begins with the workloads, each a class: Trees, Alloc, Ring (the limit too), Graph,
-// Spike. Then come what they share: parameters, random numbers, figures, the histogram.
+// heap. A workload is a class: Trees, Alloc, Ring (the limit too) and Spike here, Graph and Mixed in
+// Graph.java, Packages and Growth in their own. What they share (parameters, random numbers, figures) is in Shared.java.
 //
 // What remains unequal: objects have a header (12 B, 16 in arrays) and references of 4 B where the
 // heap allows; the first thousands of rounds are interpreted, then compiled, on threads whose
@@ -11,19 +11,7 @@
 // the next walk. What is allocated is stored in a field of an object that other threads see, so
 // that the compiler cannot keep it out of the heap.
 
-import java.io.File;
-import java.io.IOException;
-import java.lang.management.GarbageCollectorMXBean;
-import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.LongSupplier;
-import java.util.function.LongUnaryOperator;
 
 public final class Peers {
     public static void main(String[] arguments) throws Exception {
@@ -35,6 +23,8 @@ public final class Peers {
             case "graph" -> Graph.run(parameters);
             case "spike" -> Spike.run(parameters);
             case "limit" -> Ring.runLimited(parameters);
+            case "growth" -> Growth.run(parameters);
+            case "packages" -> Packages.run(parameters);
             default -> {
                 System.err.println("unknown workload: " + String.join(" ", arguments));
                 System.exit(3);
@@ -294,121 +284,6 @@ final class Ring {
     }
 }
 
-/** Marking: forced full collections of a graph; the collector's threads are set by flags. */
-final class Graph {
-    private static final int LISTS = 1000;
-
-    static final class Node {
-        Node first;
-        Node second;
-        final long word;
-
-        Node(long word) {
-            this.word = word;
-        }
-    }
-
-    static void run(Parameters p) {
-        int nodes = (int) p.number("nodes", 2_000_000);
-        Node[] roots = build(p.word("kind", "random"), nodes, p.number("seed", 1));
-        System.gc();
-        Watch watch = new Watch();
-        for (int round = 0; round < 5; round++) {
-            long cpu = Watch.cpuTimeOfThreads();
-            long wall = System.nanoTime();
-            System.gc();
-            System.out.println("collect_ns " + (System.nanoTime() - wall));
-            System.out.println("collect_cpu_ns " + (Watch.cpuTimeOfThreads() - cpu));
-        }
-        watch.stop(() -> walk(roots, nodes));
-    }
-
-    /** Makes the nodes, then their edges, and returns the roots; the table of nodes dies. */
-    private static Node[] build(String kind, int n, long seed) {
-        Random random = new Random(seed);
-        Node[] nodes = new Node[n];
-        for (int i = 0; i < n; i++) {
-            nodes[i] = new Node(i);
-        }
-        switch (kind) {
-            case "random" -> {
-                for (Node node : nodes) {
-                    node.first = nodes[(int) random.below(n)];
-                    node.second = nodes[(int) random.below(n)];
-                }
-                return Arrays.copyOf(nodes, Math.min(16, n));
-            }
-            case "tree" -> {
-                return linkTree(nodes);
-            }
-            case "shuffled" -> {
-                shuffle(nodes, random);
-                return linkTree(nodes);
-            }
-            case "lists" -> {
-                shuffle(nodes, random);
-                for (int j = LISTS; j < n; j++) {
-                    nodes[j - LISTS].first = nodes[j];
-                }
-                return Arrays.copyOf(nodes, Math.min(LISTS, n));
-            }
-            default -> {
-                Parameters.fail("unknown kind of graph: " + kind);
-                return null;
-            }
-        }
-    }
-
-    /** Makes the nodes a complete tree in the order in which they stand. */
-    private static Node[] linkTree(Node[] nodes) {
-        int n = nodes.length;
-        for (int i = 0; 2 * i + 1 < n; i++) {
-            nodes[i].first = nodes[2 * i + 1];
-            nodes[i].second = 2 * i + 2 < n ? nodes[2 * i + 2] : null;
-        }
-        return new Node[] {nodes[0]};
-    }
-
-    private static void shuffle(Node[] nodes, Random random) {
-        for (int i = nodes.length - 1; i > 0; i--) {
-            int j = (int) random.below(i + 1);
-            Node node = nodes[i];
-            nodes[i] = nodes[j];
-            nodes[j] = node;
-        }
-    }
-
-    /** Finds what the roots reach, and makes a number of it. */
-    private static long walk(Node[] roots, int n) {
-        long[] seen = new long[n / 64 + 1];
-        long reached = 0;
-        long words = 0;
-        // Each node is pushed once, when it is seen.
-        Node[] stack = new Node[n];
-        int top = 0;
-        for (Node root : roots) {
-            top = push(root, stack, top, seen);
-        }
-        while (top > 0) {
-            Node node = stack[--top];
-            reached++;
-            words ^= node.word;
-            top = push(node.first, stack, top, seen);
-            top = push(node.second, stack, top, seen);
-        }
-        return reached * 31 + words;
-    }
-
-    private static int push(Node node, Node[] stack, int top, long[] seen) {
-        if (node == null || (seen[(int) (node.word >> 6)] >>> node.word & 1) == 1) {
-            return top;
-        }
-        seen[(int) (node.word >> 6)] |= 1L << node.word;
-        stack[top] = node;
-        return top + 1;
-    }
-}
-
 /** A spike: much is made and dropped at once, and a light load goes on. */
 final class Spike {
     /** When resident memory is read, in milliseconds after the drop. */
@@ -443,174 +318,5 @@ final class Spike {
 
     private static void makeAndDrop(long messages) {
         Ring.fill(messages, 0);
-    }
-}
-
-/** The arguments by their keys; each use names its default. */
-final class Parameters {
-    private final Map<String, String> given = new HashMap<>();
-
-    Parameters(String[] arguments) {
-        for (int at = 1; at < arguments.length; at++) {
-            String[] parts = arguments[at].split("=", 2);
-            if (parts.length < 2) {
-                fail("not key=value: " + arguments[at]);
-            }
-            given.put(parts[0], parts[1]);
-        }
-    }
-
-    long number(String key, long otherwise) {
-        return given.containsKey(key) ? Long.parseUnsignedLong(given.get(key)) : otherwise;
-    }
-
-    String word(String key, String otherwise) {
-        return given.getOrDefault(key, otherwise);
-    }
-
-    static long fail(String why) {
-        System.err.println(why);
-        System.exit(2);
-        return 0;
-    }
-}
-
-/** Splitmix64. */
-final class Random {
-    private long state;
-
-    Random(long seed) {
-        state = seed;
-    }
-
-    long next() {
-        state += 0x9E3779B97F4A7C15L;
-        long z = state;
-        z = (z ^ z >>> 30) * 0xBF58476D1CE4E5B9L;
-        z = (z ^ z >>> 27) * 0x94D049BB133111EBL;
-        return z ^ z >>> 31;
-    }
-
-    /** A number less than `n`, which is positive. */
-    long below(long n) {
-        long drawn = next();
-        // The upper half of the unsigned product.
-        return Math.multiplyHigh(drawn, n) + (drawn >> 63 & n);
-    }
-}
-
-/** What the clocks said when the measured part began. */
-final class Watch {
-    private final long collections = collections();
-    private final long cpu = cpuTime();
-    final long wall = System.nanoTime();
-
-    /** Prints the figures of the measured part, and the answer. */
-    void stop(long answer) {
-        stop(() -> answer);
-    }
-
-    /** The same with an answer that is found after the measured part. */
-    void stop(LongSupplier answer) {
-        long wallTaken = System.nanoTime() - wall;
-        long cpuTaken = cpuTime() - cpu;
-        System.out.println("rss_end_bytes " + resident());
-        System.out.println("wall_ns " + wallTaken);
-        System.out.println("cpu_ns " + cpuTaken);
-        System.out.println("collections " + (collections() - collections));
-        System.out.println("answer " + Long.toUnsignedString(answer.getAsLong()));
-    }
-
-    static long cpuTime() {
-        var system = ManagementFactory.getOperatingSystemMXBean();
-        return ((com.sun.management.OperatingSystemMXBean) system).getProcessCpuTime();
-    }
-
-    /** The same, of those threads that are still there, in nanoseconds instead of ticks of 10 ms. */
-    static long cpuTimeOfThreads() {
-        long sum = 0;
-        for (String thread : new File("/proc/self/task").list()) {
-            try {
-                Path file = Path.of("/proc/self/task", thread, "schedstat");
-                String text = Files.readString(file);
-                sum += Long.parseLong(text.substring(0, text.indexOf(' ')));
-            } catch (IOException error) {
-                // It has ended since.
-                continue;
-            }
-        }
-        return sum;
-    }
-
-    /** How many collections there were; a concurrent collector's pauses are none. */
-    private static long collections() {
-        long sum = 0;
-        for (GarbageCollectorMXBean bean : ManagementFactory.getGarbageCollectorMXBeans()) {
-            sum += bean.getName().endsWith("Pauses") ? 0 : bean.getCollectionCount();
-        }
-        return sum;
-    }
-
-    static long resident() {
-        try (var lines = Files.lines(Path.of("/proc/self/status"))) {
-            String line = lines.filter(text -> text.startsWith("VmRSS:")).findFirst().get();
-            return Long.parseLong(line.replaceAll("[^0-9]", "")) << 10;
-        } catch (IOException error) {
-            throw new IllegalStateException(error);
-        }
-    }
-}
-
-/** Threads that share a workload. */
-final class Threads {
-    /** Runs the work once for each thread, and adds up what they return. */
-    static long sum(long threads, LongUnaryOperator work) throws InterruptedException {
-        AtomicLong sum = new AtomicLong();
-        Thread[] all = new Thread[(int) threads];
-        for (int at = 0; at < threads; at++) {
-            long thread = at;
-            all[at] = new Thread(() -> sum.addAndGet(work.applyAsLong(thread)));
-            // What a thread throws (memory is exhausted) ends the program.
-            all[at].setUncaughtExceptionHandler((of, error) -> {
-                error.printStackTrace();
-                Runtime.getRuntime().halt(1);
-            });
-            all[at].start();
-        }
-        for (Thread thread : all) {
-            thread.join();
-        }
-        return sum.get();
-    }
-}
-
-/** Counts in buckets of 1/128 of their value, exact below 256 ns. */
-final class Histogram {
-    private final long[] counts = new long[58 * 128];
-
-    void record(long value) {
-        long v = Math.max(value, 0);
-        int shift = Math.max(56 - Long.numberOfLeadingZeros(v), 0);
-        counts[(shift << 7) + (int) (v >> shift)]++;
-    }
-
-    void add(Histogram other) {
-        for (int at = 0; at < counts.length; at++) {
-            counts[at] += other.counts[at];
-        }
-    }
-
-    /** Prints each bucket's largest value and its count. */
-    void print() {
-        StringBuilder out = new StringBuilder();
-        for (int at = 0; at < counts.length; at++) {
-            if (counts[at] > 0) {
-                int shift = Math.max((at >> 7) - 1, 0);
-                long value = (at - ((long) shift << 7) + 1 << shift) - 1;
-                out.append("latency_ns ").append(value).append(' ');
-                out.append(counts[at]).append('\n');
-            }
-        }
-        System.out.print(out);
     }
 }

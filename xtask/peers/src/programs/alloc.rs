@@ -1,10 +1,10 @@
 //! `alloc`: objects without references, each held until the next is there.
 
-use super::run::{Clocks, Lines};
+use super::run::{Clocks, Lines, System};
 use super::{Failure, Params};
 
 /// A system that allocates arrays of words.
-pub trait Alloc: Sync {
+pub trait Alloc: System {
     /// Allocates `count` objects of `WORDS` words, the first word of each its number, holds each
     /// until the next is there, and then adds its first word to the sum that is returned.
     fn allocate<const WORDS: usize>(&self, count: u64) -> u64;
@@ -27,7 +27,7 @@ pub(super) fn run<S: Alloc>(system: &S, params: &Params) -> Result<Lines, Failur
     let size: usize = params.number("size", 64)?;
     let count: u64 = params.number("count", 50_000_000)?;
     let threads = params.threads()?;
-    let clocks = Clocks::start();
+    let clocks = Clocks::start(|| system.used());
     let answer = if threads == 1 {
         of_size(system, size, count)?
     } else {

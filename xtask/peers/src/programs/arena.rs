@@ -5,12 +5,10 @@
 //! again after each store while a cycle marks.
 
 use super::alloc::Alloc;
-use super::graph::{COLLECTIONS, Shape, Walk};
 use super::ring::{Message, Messages, Table, ends, message};
-use super::run::{Clocks, Lines, System};
+use super::run::{Lines, System};
 use super::trees::Trees;
-use super::{Failure, Params, Unknown};
-use crate::cost;
+use super::{Failure, Params, Unknown, arena_graph, arena_packages};
 use gc_arena::lock::Lock;
 use gc_arena::{Arena as GcArena, Collect, Gc, Mutation, Rootable};
 use std::hint::black_box;
@@ -29,7 +27,8 @@ impl System for Arena {
 
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         match params.workload.as_str() {
-            "graph" if params.threads()? == 1 => graph(params),
+            "graph" if params.threads()? == 1 => arena_graph::run(params),
+            "packages" => arena_packages::run(self, params),
             name => Err(Unknown(name.to_owned()).into()),
         }
     }
@@ -144,59 +143,4 @@ impl Table for ArenaTable {
         self.0
             .mutate(|_, places| places[at].get().map_or(0, |held| held[0]))
     }
-}
-
-/// 24 B, and the arena's own two words.
-#[derive(Clone, Copy, Collect)]
-#[collect(no_drop)]
-struct Vertex<'gc> {
-    edges: [Option<Gc<'gc, Lock<Vertex<'gc>>>>; 2],
-    word: u64,
-}
-
-type Heads<'gc> = Vec<Gc<'gc, Lock<Vertex<'gc>>>>;
-
-fn build<'gc>(mc: &Mutation<'gc>, shape: &mut Shape) -> Heads<'gc> {
-    let vertex = |word| {
-        let edges = [None; 2];
-        Gc::new(mc, Lock::new(Vertex { edges, word }))
-    };
-    let table: Heads<'gc> = (0..shape.nodes as u64).map(vertex).collect();
-    shape.link(|from, to| {
-        let word = from as u64;
-        let edges = to.map(|to| to.map(|to| table[to]));
-        table[from].set(mc, Vertex { edges, word });
-    });
-    shape.roots().into_iter().map(|at| table[at]).collect()
-}
-
-fn walk(heads: &Heads<'_>, nodes: usize) -> Walk {
-    let mut walk = Walk::new(nodes);
-    let mut stack = heads.clone();
-    while let Some(vertex) = stack.pop() {
-        let vertex = vertex.get();
-        if walk.is_new(vertex.word) {
-            stack.extend(vertex.edges.into_iter().flatten());
-        }
-    }
-    walk
-}
-
-fn graph(params: &Params) -> Result<Lines, Failure> {
-    let mut shape = Shape::new(params)?;
-    let mut arena = GcArena::<Rootable![Heads<'_>]>::new(|mc| build(mc, &mut shape));
-    let nodes = shape.nodes;
-    drop(shape);
-    arena.finish_cycle();
-    let clocks = Clocks::start();
-    let collections = [(); COLLECTIONS].map(|()| cost(|| arena.finish_cycle()).1);
-    let mut lines = clocks.stop_unanswered();
-    for cost in collections {
-        lines.add("collect_ns", cost.wall.as_nanos());
-        lines.add("collect_cpu_ns", cost.cpu.as_nanos());
-    }
-    let walk = arena.mutate(|_, heads| walk(heads, nodes));
-    lines.add("answer", walk.answer());
-    lines.add("reached", walk.reached);
-    Ok(lines)
 }

@@ -55,7 +55,7 @@ fn alloc(params: &Params) -> Result<Lines, Failure> {
         }
     };
     let threads = params.threads()?;
-    let clocks = Clocks::start();
+    let clocks = Clocks::start(|| None);
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(write);
@@ -86,7 +86,7 @@ fn graph(params: &Params) -> Result<Lines, Failure> {
         cost
     };
     run();
-    let clocks = Clocks::start();
+    let clocks = Clocks::start(|| None);
     let collections = [(); COLLECTIONS].map(|()| run());
     let mut lines = clocks.stop_unanswered();
     for cost in collections {

@@ -5,11 +5,12 @@
 //! requests; a thousand objects of `alloc` are made in one.
 
 use super::alloc::Alloc;
-use super::heap_graph;
 use super::ring::{Message, Messages, Table, ends, message};
-use super::run::{Lines, System};
+use super::run::{Lines, System, Used};
 use super::trees::Trees;
 use super::{Failure, Params, Unknown};
+use super::{growth, heap_graph, heap_packages};
+use crate::process::cpu_of_threads;
 use runtime::{Builder, Collector, Cx, Gc, GcCell, Mutator, OnTheFly, Root, Runtime};
 use runtime::{StopTheWorld, Trace};
 use std::hint::black_box;
@@ -23,6 +24,13 @@ pub struct Collected<C: Collector> {
     heap: Runtime<C>,
     /// Whether its limit is hard, so that allocations can fail.
     is_hard: bool,
+}
+
+impl<C: Collector> Collected<C> {
+    /// The heap.
+    pub(super) fn heap(&self) -> &Runtime<C> {
+        &self.heap
+    }
 }
 
 /// A collector that a run can choose, and how many markers it has.
@@ -40,6 +48,17 @@ impl Chosen for OnTheFly {
 impl Chosen for StopTheWorld {
     fn chosen(markers: Option<usize>) -> Self {
         markers.map_or_else(Self::default, Self::with_markers)
+    }
+}
+
+/// Of a stopped world the time by the wall, because a mutator's own thread collects then; of a
+/// collector that works beside the mutators its threads. What mutators do for it is not in it:
+/// assists, and sweeping a span that they want.
+pub(super) fn used<C: Collector>(heap: &Runtime<C>) -> Used {
+    let stats = heap.stats();
+    Used {
+        collections: stats.cycles,
+        cpu: cpu_of_threads("heapwright") + stats.pause_total,
     }
 }
 
@@ -66,13 +85,15 @@ impl<C: Chosen> System for Collected<C> {
         Ok(Self { heap, is_hard })
     }
 
-    fn collections(&self) -> Option<u64> {
-        Some(self.heap.stats().cycles)
+    fn used(&self) -> Option<Used> {
+        Some(used(&self.heap))
     }
 
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         match params.workload.as_str() {
             "graph" => heap_graph::run(&self.heap, params),
+            "growth" => growth::run(self, params),
+            "packages" => heap_packages::run(self, &self.heap, params),
             name => Err(Unknown(name.to_owned()).into()),
         }
     }

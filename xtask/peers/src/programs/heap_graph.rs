@@ -1,10 +1,11 @@
 //! `graph` on our heap: built in one closure, then collected from outside of any.
 
 use super::graph::{COLLECTIONS, Shape, Walk};
+use super::heap::used;
 use super::run::{Clocks, Lines};
-use super::{Failure, Params};
+use super::{Failure, Params, heap_mixed};
 use crate::cost;
-use runtime::{Collector, Cx, Gc, GcCell, Root, Runtime, Trace};
+use runtime::{Collector, Cx, Gc, GcCell, Mutator, Root, Runtime, Trace};
 
 /// 24 B: two places for edges, as a user of a cyclic graph writes them, and a word.
 #[derive(Trace)]
@@ -41,16 +42,11 @@ fn walk<C: Collector>(cx: &Cx<'_, C>, heads: &Heads, nodes: usize) -> Walk {
     walk
 }
 
-/// Runs the workload.
-pub(super) fn run<C: Collector>(heap: &Runtime<C>, params: &Params) -> Result<Lines, Failure> {
-    let mut shape = Shape::new(params)?;
-    let mut mutator = heap.mutator();
-    let heads = mutator.enter(|cx| build(cx, &mut shape));
-    let nodes = shape.nodes;
-    drop(shape);
+/// Collects once, then as often as is measured.
+pub(super) fn collections<C: Collector>(mutator: &mut Mutator<C>) -> Result<Lines, Failure> {
     mutator.collect()?;
-    let mut collections = Vec::new();
-    let clocks = Clocks::start();
+    let (heap, mut collections) = (mutator.heap(), Vec::new());
+    let clocks = Clocks::start(|| Some(used(&heap)));
     for _ in 0..COLLECTIONS {
         let (cycle, cost) = cost(|| mutator.collect());
         cycle?;
@@ -61,6 +57,20 @@ pub(super) fn run<C: Collector>(heap: &Runtime<C>, params: &Params) -> Result<Li
         lines.add("collect_ns", cost.wall.as_nanos());
         lines.add("collect_cpu_ns", cost.cpu.as_nanos());
     }
+    Ok(lines)
+}
+
+/// Runs the workload.
+pub(super) fn run<C: Collector>(heap: &Runtime<C>, params: &Params) -> Result<Lines, Failure> {
+    if params.text("kind", "random") == "mixed" {
+        return heap_mixed::run(heap, params);
+    }
+    let mut shape = Shape::new(params)?;
+    let mut mutator = heap.mutator();
+    let heads = mutator.enter(|cx| build(cx, &mut shape));
+    let nodes = shape.nodes;
+    drop(shape);
+    let mut lines = collections(&mut mutator)?;
     let walk = mutator.enter(|cx| walk(cx, &heads, nodes));
     lines.add("answer", walk.answer());
     lines.add("reached", walk.reached);

@@ -8,19 +8,28 @@
 
 mod alloc;
 mod arena;
+mod arena_graph;
+mod arena_packages;
+mod counted_packages;
 mod cycles;
 mod floor;
 mod graph;
+mod growth;
 mod heap;
 mod heap_graph;
+mod heap_growth;
+mod heap_mixed;
+mod heap_packages;
+mod mixed;
 mod owned;
+mod packages;
 mod params;
 mod ring;
 mod run;
 mod trees;
 
 pub use params::Params;
-pub use run::{Lines, System, main, run};
+pub use run::{Lines, System, Used, main, run};
 
 /// Whatever goes wrong in a program: it is printed, and the process fails.
 pub type Failure = Box<dyn std::error::Error>;

@@ -1,10 +1,11 @@
 //! Explicit free and counted references: `Box`, `Rc` and `Arc`, over the process's allocator.
 
 use super::alloc::Alloc;
+use super::growth::{DEPTH, Plot, Plots};
 use super::ring::{Message, Messages, Table, ends, message};
-use super::run::System;
+use super::run::{Lines, System};
 use super::trees::Trees;
-use super::{Failure, Params};
+use super::{Failure, Params, Unknown, counted_packages, growth};
 use std::hint::black_box;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -15,6 +16,9 @@ use std::sync::Arc;
 pub trait Pointer: 'static {
     /// The pointer to a `T`.
     type To<T>: Deref<Target = T>;
+
+    /// Whether threads can share an object.
+    const IS_SHARED: bool = false;
 
     /// A new object.
     fn new<T>(value: T) -> Self::To<T>;
@@ -53,6 +57,8 @@ impl Pointer for Rcs {
 impl Pointer for Arcs {
     type To<T> = Arc<T>;
 
+    const IS_SHARED: bool = true;
+
     #[inline(always)]
     fn new<T>(value: T) -> Arc<T> {
         Arc::new(value)
@@ -75,6 +81,15 @@ pub type SharedCounted = Owned<Arcs>;
 impl<P: Pointer> System for Owned<P> {
     fn start(_: &Params) -> Result<Self, Failure> {
         Ok(Self(PhantomData))
+    }
+
+    fn other(&self, params: &Params) -> Result<Lines, Failure> {
+        match params.workload.as_str() {
+            "growth" => growth::run(self, params),
+            // Other pointers have no program: only this one can be shared.
+            "packages" if P::IS_SHARED => counted_packages::run(self, params),
+            name => Err(Unknown(name.to_owned()).into()),
+        }
     }
 }
 
@@ -150,5 +165,56 @@ impl<P: Pointer> Table for OwnedTable<P> {
 
     fn first(&mut self, at: usize) -> u64 {
         self.0[at].as_ref().map_or(0, |held| held[0])
+    }
+}
+
+/// 32 B, and what the pointer keeps beside it.
+pub(super) struct Leafy<P: Pointer> {
+    #[expect(dead_code, reason = "held, so that it is freed with its tree")]
+    left: Option<P::To<Leafy<P>>>,
+    right: Option<P::To<Leafy<P>>>,
+    number: u64,
+    depth: u64,
+}
+
+fn make_leafy<P: Pointer>(depth: u32, number: u64) -> P::To<Leafy<P>> {
+    let child = || (depth > 0).then(|| make_leafy::<P>(depth - 1, number));
+    P::new(Leafy {
+        left: child(),
+        right: child(),
+        number,
+        depth: u64::from(depth),
+    })
+}
+
+/// The number of the leaf that is found by going right.
+fn rightmost<P: Pointer>(mut node: &Leafy<P>) -> u64 {
+    while let Some(right) = &node.right {
+        node = right;
+    }
+    debug_assert_eq!(node.depth, 0, "a leaf is at depth 0");
+    node.number
+}
+
+/// A thread's trees.
+pub(super) struct OwnedPlot<P: Pointer>(Vec<Option<P::To<Leafy<P>>>>);
+
+impl<P: Pointer> Plots for Owned<P> {
+    type Plot<'s> = OwnedPlot<P>;
+
+    fn plot(&self, places: usize) -> OwnedPlot<P> {
+        OwnedPlot((0..places).map(|_| None).collect())
+    }
+
+    fn settle(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<P: Pointer> Plot for OwnedPlot<P> {
+    #[inline]
+    fn replace(&mut self, at: usize, number: u64) -> u64 {
+        let old = self.0[at].replace(make_leafy::<P>(DEPTH, number));
+        old.map_or(0, |old| old.number.wrapping_add(rightmost::<P>(&old)))
     }
 }

@@ -7,7 +7,7 @@
 //! the process has.
 
 use super::params::SplitMix;
-use super::run::{Clocks, Lines};
+use super::run::{Clocks, Lines, System};
 use super::{Failure, Params};
 use crate::process::resident;
 use hdrhistogram::Histogram;
@@ -39,7 +39,7 @@ pub(super) fn ends(message: &Message) -> u64 {
 }
 
 /// A system that holds messages.
-pub trait Messages: Sync {
+pub trait Messages: System {
     /// One thread's table.
     type Table<'s>: Table
     where
@@ -60,7 +60,7 @@ pub trait Table {
 }
 
 /// Three digits: a grain of one part in a thousand.
-fn recorder() -> Histogram<u64> {
+pub(super) fn recorder() -> Histogram<u64> {
     let recorder = Histogram::new_with_max(LATENCY_MAX_NS, 3);
     recorder.unwrap_or_else(|error| panic!("the bounds are fixed and legal: {error}"))
 }
@@ -167,7 +167,7 @@ pub(super) fn run<S: Messages>(system: &S, params: &Params) -> Result<Lines, Fai
         let spawn = |work| scope.spawn(move || act(work));
         let workers: Vec<_> = works.into_iter().map(spawn).collect();
         step.wait();
-        let clocks = Clocks::start();
+        let clocks = Clocks::start(|| system.used());
         step.wait();
         let mut lines = clocks.stop_unanswered();
         step.wait();
@@ -197,7 +197,7 @@ pub(super) fn spike<S: Messages>(system: &S, params: &Params) -> Result<Lines, F
     for at in 0..dropped {
         spike.replace(at, (live + at) as u64);
     }
-    let clocks = Clocks::start();
+    let clocks = Clocks::start(|| system.used());
     drop(spike);
     let begun = Instant::now();
     let end_ms = seconds * 1000;

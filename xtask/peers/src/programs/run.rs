@@ -7,7 +7,7 @@ use cpu_time::ProcessTime;
 use hdrhistogram::Histogram;
 use std::fmt::Display;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The exit code of a program that does not know the workload.
 const UNKNOWN: u8 = 3;
@@ -21,8 +21,8 @@ pub trait System: Sized + Sync {
     /// The system's.
     fn start(params: &Params) -> Result<Self, Failure>;
 
-    /// The system's own count of its collections, if it has one.
-    fn collections(&self) -> Option<u64> {
+    /// What its collector has used since the start, if it has one.
+    fn used(&self) -> Option<Used> {
         None
     }
 
@@ -34,6 +34,15 @@ pub trait System: Sized + Sync {
     fn other(&self, params: &Params) -> Result<Lines, Failure> {
         Err(Unknown(params.workload.clone()).into())
     }
+}
+
+/// What a collector has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// Its own count of its collections.
+    pub collections: u64,
+    /// Its processor time, as far as it is known: that of its threads, and of stopped worlds.
+    pub cpu: Duration,
 }
 
 /// What a run prints.
@@ -55,15 +64,20 @@ impl Lines {
     }
 }
 
-/// Both clocks, running.
-pub(super) struct Clocks {
+/// Both clocks, running, and what the collector had used before.
+pub(super) struct Clocks<U> {
+    used: U,
+    before: Option<Used>,
     wall: Instant,
     cpu: ProcessTime,
 }
 
-impl Clocks {
-    pub(super) fn start() -> Self {
+impl<U: Fn() -> Option<Used>> Clocks<U> {
+    /// Starts them; `used` says what the collector has used.
+    pub(super) fn start(used: U) -> Self {
         Self {
+            before: used(),
+            used,
             wall: Instant::now(),
             cpu: ProcessTime::now(),
         }
@@ -85,6 +99,10 @@ impl Clocks {
         if let Some(resident) = resident() {
             lines.add("rss_end_bytes", resident.now_bytes);
         }
+        if let (Some(before), Some(now)) = (self.before, (self.used)()) {
+            lines.add("collections", now.collections - before.collections);
+            lines.add("collector_cpu_ns", (now.cpu - before.cpu).as_nanos());
+        }
         lines
     }
 }
@@ -99,17 +117,13 @@ where
     S: System + Trees + Alloc + ring::Messages,
 {
     let system = S::start(params)?;
-    let mut lines = match params.workload.as_str() {
-        "trees" => trees::run(&system, params)?,
-        "alloc" => alloc::run(&system, params)?,
-        "ring" | "limit" => ring::run(&system, params)?,
-        "spike" => ring::spike(&system, params)?,
-        _ => system.other(params)?,
-    };
-    if let Some(collections) = system.collections() {
-        lines.add("collections", collections);
+    match params.workload.as_str() {
+        "trees" => trees::run(&system, params),
+        "alloc" => alloc::run(&system, params),
+        "ring" | "limit" => ring::run(&system, params),
+        "spike" => ring::spike(&system, params),
+        _ => system.other(params),
     }
-    Ok(lines)
 }
 
 /// A program's `main`: parses its arguments, and prints the lines that `choose` finds.

@@ -5,15 +5,14 @@
 //! made, counted and dropped as make the nodes of all depths about equal in number. The answer is
 //! every count, those of the short-lived trees times their depth.
 
-use super::run::Clocks;
-use super::run::Lines;
+use super::run::{Clocks, Lines, System};
 use super::{Failure, Params};
 
 /// The least deep of the short-lived trees.
 const DEPTH_MIN: u32 = 4;
 
 /// A system that makes binary trees of nodes with two references and nothing else.
-pub trait Trees: Sync {
+pub trait Trees: System {
     /// What a thread makes trees with.
     type Maker<'s>
     where
@@ -51,7 +50,7 @@ fn short_lived<S: Trees>(maker: &mut S::Maker<'_>, depth: u32, thread: usize, st
 pub(super) fn run<S: Trees>(system: &S, params: &Params) -> Result<Lines, Failure> {
     let depth: u32 = params.number("depth", 18)?;
     let threads = params.threads()?;
-    let clocks = Clocks::start();
+    let clocks = Clocks::start(|| system.used());
     let mut maker = system.maker();
     let stretch = S::make_and_count(&mut maker, depth + 1);
     let long_lived = S::keep(&mut maker, depth);

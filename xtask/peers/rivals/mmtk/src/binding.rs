@@ -226,7 +226,10 @@ impl Collection<Vm> for Vm {
 
     fn spawn_gc_thread(_: VMThread, context: GCThreadContext<Self>) {
         let GCThreadContext::Worker(worker) = context;
-        std::thread::spawn(move || run_worker(worker));
+        let thread = std::thread::Builder::new().name(WORKER.to_owned());
+        if let Err(error) = thread.spawn(move || run_worker(worker)) {
+            crate::params::fail(&format!("a thread was not created: {error}"));
+        }
     }
 
     fn out_of_memory(_: VMThread, kind: AllocationError) {
@@ -234,6 +237,9 @@ impl Collection<Vm> for Vm {
         std::process::exit(1);
     }
 }
+
+/// The name of the collector's threads.
+pub(crate) const WORKER: &str = "mmtk-worker";
 
 fn run_worker(worker: Box<GCWorker<Vm>>) {
     // An address that is no other thread's.

@@ -1,6 +1,6 @@
 //! What every workload prints: clocks, resident memory, the histogram of latencies.
 
-use crate::world;
+use crate::{binding, world};
 use std::time::Instant;
 
 /// Processor time of the process, in nanoseconds.
@@ -23,17 +23,35 @@ pub(crate) fn resident_bytes() -> u64 {
     kib.map_or(0, |kib| kib << 10)
 }
 
+/// Processor time of the collector's threads. What a mutator sweeps where it allocates is not in
+/// it.
+fn collector_cpu_ns() -> u64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return 0;
+    };
+    let cpu = |thread: std::io::Result<std::fs::DirEntry>| {
+        let folder = thread.ok()?.path();
+        let comm = std::fs::read_to_string(folder.join("comm")).ok()?;
+        let stat = std::fs::read_to_string(folder.join("schedstat")).ok()?;
+        let ns: u64 = stat.split_whitespace().next()?.parse().ok()?;
+        comm.starts_with(binding::WORKER).then_some(ns)
+    };
+    threads.filter_map(cpu).sum()
+}
+
 /// What the clocks said when the measured part began.
 pub(crate) struct Watch {
     pub(crate) wall: Instant,
     cpu_ns: u64,
     collections: u64,
+    collector_cpu_ns: u64,
 }
 
 impl Watch {
     pub(crate) fn start() -> Self {
         Self {
             collections: world::collections(),
+            collector_cpu_ns: collector_cpu_ns(),
             cpu_ns: cpu_ns(),
             wall: Instant::now(),
         }
@@ -46,6 +64,8 @@ impl Watch {
         println!("wall_ns {}", wall.as_nanos());
         println!("cpu_ns {cpu_ns}");
         println!("collections {}", world::collections() - self.collections);
+        let collector_cpu_ns = collector_cpu_ns() - self.collector_cpu_ns;
+        println!("collector_cpu_ns {collector_cpu_ns}");
         println!("answer {}", answer());
     }
 }

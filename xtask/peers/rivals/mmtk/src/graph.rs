@@ -2,6 +2,7 @@
 
 use crate::figures::{Watch, cpu_ns};
 use crate::local::{HEADER, Local, Object, Table};
+use crate::mixed;
 use crate::params::{Params, Random, fail};
 use std::time::Instant;
 
@@ -84,19 +85,28 @@ fn walk(roots: &Table, n: usize) -> u64 {
     reached * 31 + words
 }
 
+/// Collects once, then as often as is measured; the walk is not.
+pub(crate) fn collections(local: &Local, walk: impl FnOnce() -> u64) {
+    local.collect();
+    let watch = Watch::start();
+    for _ in 0..5 {
+        let (cpu, wall) = (cpu_ns(), Instant::now());
+        local.collect();
+        println!("collect_ns {}", wall.elapsed().as_nanos());
+        println!("collect_cpu_ns {}", cpu_ns() - cpu);
+    }
+    watch.stop(walk);
+}
+
 pub(crate) fn run(params: &Params) {
     let n = params.number("nodes", 2_000_000) as usize;
+    let kind = params.word("kind", "random");
+    if kind == "mixed" {
+        mixed::run(params, n);
+        return;
+    }
     Local::attached(|local| {
-        let kind = params.word("kind", "random");
         let roots = build(local, kind, n, params.number("seed", 1));
-        local.collect();
-        let watch = Watch::start();
-        for _ in 0..5 {
-            let (cpu, wall) = (cpu_ns(), Instant::now());
-            local.collect();
-            println!("collect_ns {}", wall.elapsed().as_nanos());
-            println!("collect_cpu_ns {}", cpu_ns() - cpu);
-        }
-        watch.stop(|| walk(&roots, n));
+        collections(local, || walk(&roots, n));
     });
 }

@@ -67,6 +67,12 @@ impl Object {
         Self(self.get(at) as usize)
     }
 
+    /// How many references it has, as its header says.
+    pub(crate) fn references(self) -> usize {
+        // SAFETY: an object begins with its header.
+        unsafe { (self.0 as *const u64).read() as usize & 0xFF }
+    }
+
     fn reference(self) -> Option<ObjectReference> {
         // SAFETY: any word is an address; it is not followed here.
         ObjectReference::from_raw_address(unsafe { Address::from_usize(self.0) })

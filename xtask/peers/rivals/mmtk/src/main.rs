@@ -3,9 +3,10 @@
 //! One program, `peers-mmtk WORKLOAD plan=Immix key=value ...`. [`binding`] tells MMTk what an
 //! object is and where the roots are, [`world`] stops and resumes the threads, [`local`] is what a
 //! thread allocates with; then a file a workload: [`trees`], [`alloc`], [`ring`] (the limit and the
-//! spike too), [`graph`]. `plan` is `Immix`, `StickyImmix` or `MarkSweep`; `heap` is a fixed size
-//! in MiB (left out: MMTk's balancer chooses, but for the limit and the spike); `workers` are the
-//! collector's threads, and `headroom` is the percentage of a heap that Immix may move objects to.
+//! spike too), [`graph`] and [`mixed`]. `plan` is `Immix`, `StickyImmix` or `MarkSweep`; `heap` is
+//! a fixed size in MiB (left out: MMTk's balancer chooses, but for the limit and the spike);
+//! `workers` are the collector's threads, and `headroom` is the percentage of a heap that Immix may
+//! move objects to.
 //!
 //! What remains unequal: objects have a header of 8 B; roots are kept on a stack of their own, as
 //! an interpreter would, not found by maps of a compiler's stack; allocation asks at each object
@@ -16,6 +17,7 @@ mod binding;
 mod figures;
 mod graph;
 mod local;
+mod mixed;
 mod params;
 mod ring;
 mod trees;

@@ -205,3 +205,52 @@ fn draw_lines(
     drop(root);
     Ok(Some(svg))
 }
+
+/// A system's points.
+pub(crate) struct Curve {
+    pub(crate) name: &'static str,
+    /// Where, and how much.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// A line a system from a cost of zero on, over a logarithmic axis.
+pub(crate) fn draw_curves(curves: &[Curve], title: &str, unit: &str) -> Result<String, Failure> {
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    let (from, to) = points().fold((f64::INFINITY, 1.0_f64), |(from, to), (place, _)| {
+        (from.min(*place), to.max(*place))
+    });
+    let most = points().fold(0.0_f64, |most, (_, cost)| most.max(*cost));
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (WIDTH, 520)).into_drawing_area();
+        root.fill(&WHITE).map_err(failure)?;
+        // Room for the names beside the last points.
+        let range = (from..to * 3.0).log_scale().base(2.0);
+        let mut chart = ChartBuilder::on(&root)
+            .caption(title, FONT)
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(range, 0.0..most * 1.1)
+            .map_err(failure)?;
+        let mut mesh = chart.configure_mesh();
+        let label = |place: &f64| format!("{place:.0}");
+        mesh.x_desc(unit).x_label_formatter(&label);
+        mesh.light_line_style(TRANSPARENT);
+        mesh.draw().map_err(failure)?;
+        for (number, curve) in curves.iter().enumerate() {
+            let is_ours = curve.name.starts_with("ours");
+            let style = Palette99::pick(number).stroke_width(if is_ours { 3 } else { 1 });
+            let series = LineSeries::new(curve.points.iter().copied(), style);
+            let drawn = chart.draw_series(series).map_err(failure)?;
+            let legend = move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style);
+            drawn.label(curve.name).legend(legend);
+        }
+        let mut names = chart.configure_series_labels();
+        names.position(SeriesLabelPosition::UpperRight);
+        let names = names.background_style(WHITE.mix(0.8));
+        names.draw().map_err(failure)?;
+        root.present().map_err(failure)?;
+    }
+    Ok(svg)
+}

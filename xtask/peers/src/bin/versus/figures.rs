@@ -39,11 +39,12 @@ const fn column(head: &'static str, figure: &'static str, unit: f64, show: Show)
 }
 
 /// In this order; a column that no system fills is left out.
-const COLUMNS: [Column; 27] = [
+const COLUMNS: [Column; 28] = [
     column("CPU, s", "cpu_ns", 1e9, Show::Spread),
     column("× ours", "cpu_ns", 1.0, Show::Ratio),
     column("wall, s", "wall_ns", 1e9, Show::Spread),
     column("× ours", "wall_ns", 1.0, Show::Ratio),
+    column("collector's CPU, s", "collector_cpu_ns", 1e9, Show::Median),
     column("whole CPU, s", "process_cpu_ns", 1e9, Show::Median),
     column("CPU an operation, ns", "each_cpu_ns", 1.0, Show::Median),
     column("wall an operation, ns", "each_wall_ns", 1.0, Show::Median),

@@ -14,8 +14,10 @@
 //! something: all tables in `target/peers/versus.md`, and in `target/peers/versus/` Markdown and
 //! JSON a workload and charts a row. A quick run leaves its own in `versus-quick`.
 
+mod archive;
 mod chart;
 mod figures;
+mod growth;
 mod output;
 mod rows;
 mod running;
@@ -109,10 +111,11 @@ fn main() -> Result<(), Failure> {
             .any(|asked| row.title.starts_with(asked.as_str()))
     };
     let wanted = |row: &Row| asked.is_empty() || is_asked(row);
-    let rows: Vec<Row> = rows::rows(options.quick)
+    let mut rows: Vec<Row> = rows::rows(options.quick)
         .into_iter()
         .filter(wanted)
         .collect();
+    rows = growth::that_fit(rows);
     if rows.is_empty() {
         return Err(format!(
             "there is no such workload, but {}",
@@ -120,6 +123,7 @@ fn main() -> Result<(), Failure> {
         )
         .into());
     }
+    archive::provide(&mut rows)?;
     let launches = launches(&options)?;
     let count = if options.quick {
         1

@@ -2,7 +2,7 @@
 
 use crate::figures::{Figures, Found};
 use crate::rows::WORKLOADS;
-use crate::{Failure, chart};
+use crate::{Failure, chart, growth};
 use peers::report;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -81,7 +81,15 @@ pub(crate) fn write(name: &str, all: &[Found]) -> Result<(), Failure> {
             let value = json!({ "machine": machine, "commit": commit, "rows": values });
             let pretty = serde_json::to_string_pretty(&value)?;
             std::fs::write(own.join(format!("{workload}.json")), pretty)?;
-            std::fs::write(&file, markdown(&rows))?;
+            let mut text = markdown(&rows);
+            if workload == "growth" {
+                let (charts, tables) = growth::all(all)?;
+                text += &tables;
+                for (name, svg) in charts {
+                    std::fs::write(own.join(name), svg)?;
+                }
+            }
+            std::fs::write(&file, text)?;
         }
         if let Ok(rows) = std::fs::read_to_string(file) {
             text += &format!("## {workload}\n\n{rows}\n");

@@ -1,7 +1,9 @@
 //! What is run: a workload with parameters is a row, and a table of its own.
 
 /// The workloads.
-pub(crate) const WORKLOADS: [&str; 6] = ["trees", "alloc", "ring", "graph", "spike", "limit"];
+pub(crate) const WORKLOADS: [&str; 8] = [
+    "trees", "alloc", "ring", "graph", "spike", "limit", "packages", "growth",
+];
 
 /// A workload with its parameters.
 #[derive(Clone, Debug)]
@@ -24,6 +26,12 @@ impl Row {
             args: args.split_whitespace().map(str::to_owned).collect(),
             operations,
         }
+    }
+
+    /// The number of an argument.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        let of = |arg: &String| arg.strip_prefix(key)?.strip_prefix('=')?.parse().ok();
+        self.args.iter().find_map(of)
     }
 
     /// The row's name in file names.
@@ -87,8 +95,8 @@ fn ring(quick: bool) -> Vec<Row> {
 fn graph(quick: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for (millions, kinds) in [
-        (2, &["random", "tree", "shuffled", "lists"][..]),
-        (10, &["random", "lists"][..]),
+        (2, &["random", "tree", "shuffled", "lists", "mixed"][..]),
+        (10, &["random", "lists", "mixed"][..]),
     ] {
         let nodes = if quick { 20_000 } else { millions * 1_000_000 };
         for kind in kinds {
@@ -122,9 +130,44 @@ fn limit(quick: bool) -> Vec<Row> {
     vec![Row::new("limit", args, Some(count))]
 }
 
+fn packages(quick: bool) -> Vec<Row> {
+    let count = if quick { 200 } else { 20_000 };
+    let row = |threads| {
+        let args = format!("count={count} threads={threads}");
+        Row::new("packages", &args, Some(f64::from(count)))
+    };
+    [1, 2].map(row).into()
+}
+
+/// Live MiB with one thread, and threads with so many MiB.
+const GROWTH_MIB: [u64; 8] = [64, 128, 256, 512, 1024, 2048, 4096, 8192];
+const GROWTH_THREADS: [u64; 4] = [4, 16, 64, 2];
+const GROWTH_THREADS_MIB: u64 = 512;
+
+/// Bytes of a tree of `growth`.
+const TREE_BYTES: u64 = 992;
+
+/// Trees are replaced until so much has been allocated, and each four times at least: enough for
+/// four cycles of a heap that doubles.
+const GROWTH_ALLOCATED_MIB: u64 = 2048;
+
+fn growth(quick: bool) -> Vec<Row> {
+    let row = |(live, threads): (u64, u64)| {
+        let live = if quick { live.div_ceil(512) } else { live };
+        let allocated = if quick { 0 } else { GROWTH_ALLOCATED_MIB };
+        let count = (allocated.max(4 * live) << 20) / TREE_BYTES;
+        let args = format!("live={live} count={count} threads={threads}");
+        Row::new("growth", &args, Some(count as f64))
+    };
+    let some = if quick { 6.. } else { 0.. };
+    let lives = GROWTH_MIB[some].iter().map(|live| (*live, 1));
+    let threads = GROWTH_THREADS.map(|threads| (GROWTH_THREADS_MIB, threads));
+    lives.chain(threads).map(row).collect()
+}
+
 /// Every row; tiny ones if `quick`.
 pub(crate) fn rows(quick: bool) -> Vec<Row> {
-    [trees, alloc, ring, graph, spike, limit]
+    [trees, alloc, ring, graph, spike, limit, packages, growth]
         .into_iter()
         .flat_map(|rows| rows(quick))
         .collect()

@@ -12,7 +12,7 @@ use wait4::Wait4;
 const UNKNOWN: i32 = 3;
 
 /// A run that takes longer is ended, in seconds.
-const SECONDS_MAX: &str = "180";
+const SECONDS_MAX: &str = "600";
 
 /// Variables that would change what a system does by default.
 const VARIABLES: [&str; 14] = [

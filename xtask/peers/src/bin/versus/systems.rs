@@ -64,7 +64,7 @@ const fn preload(name: &'static str, library: &'static str, package: &'static st
 }
 
 /// Workloads that a heap without a collector runs as well.
-const WITHOUT_COLLECTOR: &[&str] = &["trees", "alloc", "ring", "spike", "limit"];
+const WITHOUT_COLLECTOR: &[&str] = &["trees", "alloc", "ring", "spike", "limit", "growth"];
 
 /// Ours first: ratios are to it.
 pub(crate) const SYSTEMS: [System; 28] = [
@@ -117,7 +117,7 @@ pub(crate) const SYSTEMS: [System; 28] = [
         system("rc", Source::Own("counted"), &["system=rc"]),
     ),
     only(
-        &["trees", "alloc", "ring"],
+        &["trees", "alloc", "ring", "packages"],
         system("arc", Source::Own("counted"), &["system=arc"]),
     ),
     only(
@@ -205,7 +205,12 @@ fn java_heap(row: &Row) -> Option<String> {
     match row.workload.as_str() {
         "trees" => Some("-Xmx128m".to_owned()),
         "ring" => Some("-Xmx512m".to_owned()),
+        "packages" => Some("-Xmx128m".to_owned()),
         "limit" => limit.map(|mib| format!("-Xmx{mib}m")),
+        // Its objects are larger by a quarter, and twice of that is room to grow by 100 %.
+        "growth" => row
+            .number("live")
+            .map(|mib| format!("-Xmx{}m", 64 + 3 * mib)),
         _ => None,
     }
 }
@@ -395,7 +400,7 @@ fn java() -> Result<Result<PathBuf, String>, Failure> {
     command
         .arg("-d")
         .arg(&classes)
-        .arg(rivals("java").join("Peers.java"));
+        .args(files_of("java", "java")?);
     build(&mut command)?;
     Ok(Ok(classes))
 }
