@@ -313,6 +313,22 @@ mod tests {
         }
     }
 
+    /// The last slot, so that they go on at the first.
+    #[test]
+    fn kinds_of_one_home_sit_in_slots_of_their_own() {
+        let (mut open, deque) = (Open::new(), Deque::new_lifo());
+        let ids = (1..).filter(|&id| home(id) == SLOTS - 1).take(PROBES);
+        let kinds: Vec<_> = ids.map(|id| Kind { id, noscan: false }).collect();
+        for &kind in &kinds {
+            open.push(Object(kind.id), kind, &deque);
+        }
+        let slots: HashSet<_> = kinds.iter().filter_map(|kind| open.find(kind.id)).collect();
+        assert_eq!(slots.len(), PROBES);
+        for &kind in &kinds {
+            assert!(open.append_if(Object(0), kind, || true), "found, with room");
+        }
+    }
+
     #[test]
     fn rooms_are_used_again_and_few_are_kept() {
         let mut open = Open::new();
