@@ -286,10 +286,7 @@ where
     /// [`Aborted`] if a port panicked in any of the workers; then all that was queued is forgotten.
     pub fn finish(self) -> Result<Outcome, Aborted> {
         let marker = self.marker;
-        let mut outcome = Outcome {
-            drained: true,
-            ..Outcome::default()
-        };
+        let mut outcome = Outcome::default();
         for local in marker.each_local() {
             outcome.add(std::mem::take(&mut local.counts));
             local.open.trim();

@@ -257,7 +257,7 @@ impl Open {
 
 #[cfg(all(test, not(heapwright_loom)))]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     use super::*;
 
@@ -301,6 +301,64 @@ mod tests {
         }
         assert_eq!(seen.len(), ids.len());
         (queued, left)
+    }
+
+    /// Addresses far apart or close together: the home is a slot, and most slots are some's home.
+    #[test]
+    fn homes_are_slots_and_spread() {
+        for stride in [8, 64, 4096, 1 << 20] {
+            let homes: HashSet<_> = (0..4 * SLOTS).map(|id| home(id * stride)).collect();
+            assert!(homes.iter().all(|&home| home < SLOTS));
+            assert!(homes.len() > SLOTS / 2, "{} of {stride}", homes.len());
+        }
+    }
+
+    /// The last slot, so that they go on at the first.
+    #[test]
+    fn kinds_of_one_home_sit_in_slots_of_their_own() {
+        let (mut open, deque) = (Open::new(), Deque::new_lifo());
+        let ids = (1..).filter(|&id| home(id) == SLOTS - 1).take(PROBES);
+        let kinds: Vec<_> = ids.map(|id| Kind { id, noscan: false }).collect();
+        for &kind in &kinds {
+            open.push(Object(kind.id), kind, &deque);
+        }
+        let slots: HashSet<_> = kinds.iter().filter_map(|kind| open.find(kind.id)).collect();
+        assert_eq!(slots.len(), PROBES);
+        for &kind in &kinds {
+            assert!(open.append_if(Object(0), kind, || true), "found, with room");
+        }
+    }
+
+    #[test]
+    fn rooms_are_used_again_and_few_are_kept() {
+        let mut open = Open::new();
+        let space = open.space();
+        let room = space.as_ptr();
+        open.recycle(space);
+        let again = open.space();
+        assert_eq!(again.as_ptr(), room);
+        let mut objects = Vec::with_capacity(PACKET_OBJECTS);
+        let (room, kind) = (
+            objects.as_ptr(),
+            Kind {
+                id: 0,
+                noscan: false,
+            },
+        );
+        objects.push((Object(1), kind));
+        open.recycle_mixed(objects);
+        for number in 0..PACKET_OBJECTS {
+            open.push_mixed(Object(number), kind, &Deque::new_lifo());
+        }
+        assert_eq!((open.mixed.as_ptr(), open.mixed.len()), (room, 0));
+
+        for _ in 0..2 * SPARE_MAX {
+            open.recycle(Space::default());
+            open.recycle_mixed(Vec::new());
+        }
+        open.trim();
+        assert_eq!(open.spare.len(), SPARE_MAX);
+        assert_eq!(open.spare_mixed.len(), SPARE_MAX / 4);
     }
 
     /// Of frequent kinds and of rare ones, which have no packet: a stale object would be scanned

@@ -204,6 +204,64 @@ impl Termination {
 mod tests {
     use super::*;
 
+    /// Busy workers, whether any rests, whether the round is over and whether it was aborted.
+    fn seen(word: Word) -> (u64, bool, bool, bool) {
+        let over = (word.is_over(), word.is_aborted());
+        (word.busy(), word.anyone_resting(), over.0, over.1)
+    }
+
+    /// Nobody may ask for the others' queues.
+    fn not_last() -> bool {
+        panic!("it is not the last")
+    }
+
+    #[test]
+    fn each_step_is_that_of_the_table() {
+        let mut round = Termination::new();
+        let now = |round: &Termination| seen(round.look());
+        assert_eq!(now(&round), (0, false, false, false));
+        assert!(round.enter() && round.enter());
+        assert_eq!(now(&round), (2, false, false, false));
+        assert_eq!(round.rest(round.look(), true, not_last), Rest::Left);
+        assert_eq!(now(&round), (1, true, false, false));
+        assert_eq!(round.rest(round.look(), true, || false), Rest::WorkLeft);
+        assert_eq!(now(&round), (1, true, false, false));
+        assert!(round.wake(round.look()));
+        assert_eq!(now(&round), (2, false, false, false));
+        assert_eq!(round.rest(round.look(), false, not_last), Rest::Left);
+        assert_eq!(now(&round), (1, false, false, false));
+
+        let before = round.look();
+        assert!(round.enter());
+        round.quit(before);
+        assert_eq!(now(&round), (1, false, false, false));
+        assert_ne!(round.look(), before, "who came and quit has left a trace");
+        assert_eq!(round.rest(before, true, || true), Rest::Over);
+        let done = round.look();
+        assert_eq!(seen(done), (1, false, true, false));
+        assert!(!round.enter() && !round.wake(done));
+        round.quit(before);
+        assert_eq!(round.rest(done, false, not_last), Rest::Over);
+        assert_eq!(round.look(), done, "nothing changes any more");
+
+        round.reset();
+        assert!(round.enter());
+        round.abort();
+        assert_eq!(now(&round), (1, false, true, true));
+        assert!(!round.enter());
+    }
+
+    /// As many workers as there may be, in any state, do not run over into each other's bits.
+    #[test]
+    fn the_counts_are_apart() {
+        let most = WORKERS_MAX as u64;
+        assert_eq!(seen(Word(most * BUSY_ONE)), (most, false, false, false));
+        assert_eq!(seen(Word(most * RESTING_ONE)), (0, true, false, false));
+        assert_eq!(seen(Word(QUITS)), (0, false, false, false));
+        assert_eq!(seen(Word(DONE)), (0, false, true, false));
+        assert_eq!(seen(Word(ABORTED)), (0, false, true, true));
+    }
+
     /// More workers may leave in one round than the count holds: it begins anew, and says neither
     /// that the round is over nor that anybody rests.
     #[test]

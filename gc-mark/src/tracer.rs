@@ -225,3 +225,65 @@ impl<M: ObjectModel, S: Sharing> Visitor for Tracer<'_, M, S> {
         }
     }
 }
+
+#[cfg(all(test, not(heapwright_loom)))]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::PREFETCH_AHEAD;
+
+    /// What a model was asked for.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Asked {
+        Hint(Object),
+        Scan(Object, Kind),
+    }
+
+    /// Writes down what it is asked for, and refers to nothing.
+    #[derive(Default)]
+    struct Scribe(RefCell<Vec<Asked>>);
+
+    // SAFETY: its objects hold no references; each is claimed once, as the test names it once.
+    unsafe impl ObjectModel for Scribe {
+        fn claim(&self, _object: Object) -> bool {
+            true
+        }
+
+        fn claim_alone(&self, _object: Object) -> bool {
+            true
+        }
+
+        fn prefetch(&self, object: Object) {
+            self.0.borrow_mut().push(Asked::Hint(object));
+        }
+
+        fn scan_alone(&self, packet: Packet<'_>, _tracer: &mut Tracer<'_, Self, Alone>) {
+            let scans = packet
+                .objects()
+                .iter()
+                .map(|&o| Asked::Scan(o, packet.kind()));
+            self.0.borrow_mut().extend(scans);
+        }
+
+        fn scan_shared(&self, _packet: Packet<'_>, _tracer: &mut Tracer<'_, Self, Shared>) {
+            unreachable!("one worker marks");
+        }
+    }
+
+    #[test]
+    fn of_a_mixed_packet_each_object_is_hinted_at_and_then_scanned() {
+        let kind = |id| Kind { id, noscan: false };
+        let objects: Vec<_> = (0..40).map(|id| (Object(100 + id), kind(id))).collect();
+        let hint = |&(object, _): &(Object, Kind)| Asked::Hint(object);
+        let mut expected: Vec<_> = objects[..PREFETCH_AHEAD].iter().map(hint).collect();
+        for (place, &(object, kind)) in objects.iter().enumerate() {
+            expected.extend(objects.get(place + PREFETCH_AHEAD).map(hint));
+            expected.push(Asked::Scan(object, kind));
+        }
+        let (model, mut local) = (Scribe::default(), Local::new(0));
+        Tracer::<_, Alone>::new(&model, &mut local, 1).run(Work::Mixed(objects));
+        assert_eq!(*model.0.borrow(), expected);
+        assert_eq!((local.counts.objects, local.counts.packets), (40, 1));
+    }
+}

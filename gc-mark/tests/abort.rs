@@ -9,9 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 
 use common::{Heap, HeapRoots, random_graph, wide};
-use gc_mark::{Aborted, Marker, Outcome, Roots, Visitor};
+use gc_mark::{
+    Aborted, Alone, Kind, Marker, Object, ObjectModel, Outcome, Packet, Roots, Shared, Tracer,
+    Visitor,
+};
 
 fn mark(marker: &mut Marker, heap: &Heap, threads: usize) -> Result<Outcome, Aborted> {
     let roots = HeapRoots(heap);
@@ -145,6 +149,67 @@ fn a_worker_cannot_run_twice_at_once() {
     let payload = misuse.expect_err("the worker is running");
     let message = payload.downcast_ref::<String>().expect("a message");
     assert_eq!(message, "worker 0 is running already");
+    assert!(round.finish().expect("no port panics").drained);
+}
+
+/// Defers every object, and does not say how to scan a part.
+struct Deferring;
+
+// SAFETY: of the only object a mark is won each time, and no round with it drains.
+unsafe impl ObjectModel for Deferring {
+    fn claim(&self, _object: Object) -> bool {
+        true
+    }
+
+    fn claim_alone(&self, _object: Object) -> bool {
+        true
+    }
+
+    fn prefetch(&self, _object: Object) {}
+
+    fn scan_alone(&self, packet: Packet<'_>, tracer: &mut Tracer<'_, Self, Alone>) {
+        tracer.defer_parts(packet.objects()[0], packet.kind(), 2);
+    }
+
+    fn scan_shared(&self, packet: Packet<'_>, tracer: &mut Tracer<'_, Self, Shared>) {
+        tracer.defer_parts(packet.objects()[0], packet.kind(), 2);
+    }
+}
+
+#[test]
+fn parts_that_nobody_can_scan_abort_the_round() {
+    let kind = Kind {
+        id: 5,
+        noscan: false,
+    };
+    let roots = [(Object(9), kind)];
+    let mut marker = Marker::new(1);
+    let alone = marker.mark(&Deferring, &roots[..]);
+    let round = marker.round(&Deferring, &roots[..]);
+    round.run(0);
+    for outcome in [alone, round.finish()] {
+        let said = outcome.expect_err("a part was lost").to_string();
+        assert!(said.contains("part 0 of Object(9)"), "{said}");
+    }
+}
+
+#[test]
+fn a_worker_that_finds_nothing_stays_until_the_round_is_over() {
+    let heap = Heap::default();
+    let roots = SlowRoots(Barrier::new(2));
+    let mut marker = Marker::new(2);
+    let round = marker.round(&heap, &roots);
+    let has_left = thread::scope(|scope| {
+        scope.spawn(|| round.run(0));
+        roots.0.wait();
+        let idle = scope.spawn(|| round.run(1));
+        // Not to be on time, but for one who does not stay to be found out.
+        thread::sleep(Duration::from_millis(20));
+        let has_left = idle.is_finished();
+        roots.0.wait();
+        has_left
+    });
+    assert!(!has_left, "the other was still busy");
     assert!(round.finish().expect("no port panics").drained);
 }
 

@@ -32,10 +32,44 @@ fn a_slice_of_references_is_roots_and_nothing_is_none() {
     let mut marker = Marker::new(1);
     marker.mark(&heap, &()).expect("no port panics");
     assert_eq!(marked(&heap), [false; 4]);
+    let unasked = marker.round(&heap, &()).finish().expect("no port panics");
+    assert!(unasked.drained, "nothing is done by nobody");
     let roots = [(Object(2), heap.kind(2))];
     let outcome = marker.mark(&heap, &roots[..]).expect("no port panics");
     assert_eq!(marked(&heap), [false, false, true, true]);
     assert_eq!(outcome.objects, 2);
+}
+
+#[test]
+fn a_round_counts_what_its_workers_do() {
+    // A list of four.
+    let mut heap = Heap {
+        noscan_from: 1,
+        roots: vec![vec![0]],
+        ..Heap::default()
+    };
+    for next in 1..4 {
+        heap.add(0, vec![next]);
+    }
+    heap.add(0, Vec::new());
+    let mut marker = Marker::new(2);
+    let outcome = marker.mark(&heap, &HeapRoots(&heap)).unwrap();
+    let counts = (outcome.objects, outcome.packets, outcome.steals);
+    assert_eq!(counts, (4, 1, 0), "a list is followed in one go");
+
+    heap.reset();
+    let roots = HeapRoots(&heap);
+    let round = marker.round(&heap, &roots);
+    assert_eq!(round.objects_done(), 0);
+    // One, and as many that hang on it.
+    assert!(!round.run_some(0, 1));
+    assert_eq!(round.objects_done(), 2);
+    round.run(1);
+    assert_eq!(round.objects_done(), 4);
+    let outcome = round.finish().unwrap();
+    let counts = (outcome.objects, outcome.packets, outcome.steals);
+    assert_eq!(counts, (4, 2, 1));
+    assert!(outcome.drained);
 }
 
 #[test]

@@ -146,6 +146,28 @@ fn a_budget_is_kept() {
 }
 
 #[test]
+fn a_budget_ends_inside_of_a_packet_and_all_is_told() {
+    // Ten roots of each of five kinds, which refer to nothing.
+    let mut heap = Heap {
+        noscan_from: 5,
+        roots: vec![(0..50).collect()],
+        ..Heap::default()
+    };
+    (0..50).for_each(|node| _ = heap.add(node % 5, Vec::new()));
+    let (mut marker, roots) = (Marker::new(1), HeapRoots(&heap));
+    let outcome = marker.mark_some(&heap, &roots, 12).unwrap();
+    assert_eq!(outcome.objects, 12);
+    marker.clear();
+    heap.reset();
+    let round = marker.round(&heap, &roots);
+    assert!(!round.run_some(0, 12));
+    assert_eq!(round.objects_done(), 12);
+    round.run(0);
+    assert_eq!(round.objects_done(), 50);
+    assert_eq!(round.finish().unwrap().objects, 50);
+}
+
+#[test]
 fn a_worker_that_starts_after_the_end_returns() {
     let heap = random_graph(2_000, 5, 3, 11);
     let mut marker = Marker::new(3);

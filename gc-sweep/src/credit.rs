@@ -104,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn the_debt_is_due_a_margin_before_the_trigger() {
+        let debt = Debt::new(1_000, 5 << 20);
+        assert_eq!(debt.owed(2 << 20), 500);
+        assert_eq!(debt.owed(4 << 20), 1_000);
+    }
+
+    #[test]
     fn no_runway_makes_all_due_within_a_page() {
         let debt = Debt::new(100, 0);
         assert_eq!(debt.owed(RUNWAY_MIN_BYTES), 100);

@@ -395,6 +395,7 @@ fn the_background_thread_survives_a_panic() {
         Step::Done
     })
     .unwrap();
+    assert_eq!(background.panics(), 0);
     background.wake();
     assert_eq!(receiver.recv(), Ok(1));
     while background.panics() == 0 {
@@ -403,6 +404,21 @@ fn the_background_thread_survives_a_panic() {
     background.wake();
     assert_eq!(receiver.recv(), Ok(2));
     assert_eq!(background.panics(), 1);
+}
+
+#[test]
+fn a_thread_that_has_always_more_to_do_ends_when_it_must() {
+    let (sender, receiver) = mpsc::channel();
+    let background = Background::spawn("sweeper", move || {
+        sender.send(()).ok();
+        Step::More
+    })
+    .unwrap();
+    background.wake();
+    assert_eq!(receiver.recv(), Ok(()));
+    background.stop();
+    // Until the step, and its sender with it, is gone.
+    while receiver.recv().is_ok() {}
 }
 
 /// Dropping what a step has panicked with may panic too: nobody drops it.

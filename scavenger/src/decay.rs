@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_below_the_tail_is_due_at_once() {
+        let tail = TAIL_BYTES as usize;
+        for (surplus, due) in [(2 * tail, tail), (2 * tail - 2, 2 * tail - 2)] {
+            let mut decay = Decay::new(seconds(1.0));
+            assert_eq!(decay.observe(seconds(0.0), surplus), 0);
+            assert_eq!(decay.observe(seconds(1.0), surplus), due);
+        }
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_counts_no_time_twice() {
         let mut decay = Decay::new(seconds(1.0));
         decay.observe(seconds(10.0), 64 * MIB);

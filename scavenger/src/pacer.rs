@@ -287,6 +287,63 @@ mod tests {
         assert_eq!(pacer.batch_bytes, 12 * MIB, "a small call teaches nothing");
         pacer.released(Duration::ZERO, brought(12 * MIB, Duration::ZERO));
         assert_eq!(pacer.batch_bytes, 24 * MIB, "a coarse clock doubles");
+        let small = |took| brought(2 * MIB, Duration::from_millis(took));
+        pacer.released(Duration::ZERO, small(1));
+        assert_eq!(pacer.batch_bytes, 24 * MIB, "small, and just in time");
+        pacer.released(Duration::ZERO, small(10));
+        assert_eq!(pacer.batch_bytes, 2 * MIB, "small, and too slow for that");
+    }
+
+    /// Asks a pacer without decay what is next in a heap that has much to give.
+    fn asked(pacer: &mut Pacer, now: Duration) -> Action {
+        let usage = Usage {
+            retained_bytes: 64 * MIB,
+            ..Usage::default()
+        };
+        let goal = Goal {
+            heap_goal_bytes: 0,
+            limit_bytes: None,
+        };
+        pacer.next(now, usage, goal)
+    }
+
+    #[test]
+    fn a_step_is_followed_by_the_rest_that_its_share_demands() {
+        for (share_percent, rest) in [(1, 990), (4, 240), (50, 10)] {
+            let mut pacer = Pacer::new(Config {
+                half_life: Duration::ZERO,
+                share_percent,
+                ..Config::default()
+            });
+            let now = Duration::from_secs(5);
+            pacer.released(now, brought(2 * MIB, Duration::from_millis(10)));
+            let rest = Duration::from_millis(rest);
+            assert_eq!(asked(&mut pacer, now), Action::Sleep(rest));
+            let next = asked(&mut pacer, now + rest);
+            assert!(matches!(next, Action::Release { .. }), "{next:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_brought_something_ends_the_back_off() {
+        let refused = Outcome {
+            is_refused: true,
+            ..Outcome::default()
+        };
+        let mut pacer = Pacer::new(Config::default());
+        let mut waits = |outcomes: &[Outcome]| {
+            for &outcome in outcomes {
+                pacer.released(Duration::ZERO, outcome);
+            }
+            asked(&mut pacer, Duration::ZERO)
+        };
+        let wait = |milliseconds| Action::Sleep(Duration::from_millis(milliseconds));
+        assert_eq!(waits(&[refused]), wait(100));
+        assert_eq!(waits(&[refused]), wait(200));
+        let nothing = brought(0, Duration::ZERO);
+        assert_eq!(waits(&[nothing, refused]), wait(400));
+        let page = brought(4096, Duration::ZERO);
+        assert_eq!(waits(&[page, refused]), wait(100));
     }
 
     #[test]

@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     ("clippy", tasks::clippy),
     ("doc", tasks::doc),
     ("supply", short::supply),
+    ("survivors", short::survivors),
     ("platforms", |workspace| {
         platforms::run(workspace, &short::options(&["--check"])?)
     }),

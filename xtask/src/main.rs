@@ -27,6 +27,7 @@ mod size_classes;
 mod soak;
 mod stress;
 mod supply;
+mod survivors;
 mod tally;
 mod tasks;
 mod tidy;
@@ -68,6 +69,8 @@ enum Task {
     Mutants(mutants::Options),
     /// Weaken each memory ordering in turn and list those that no model notices
     Orderings(orderings::Options),
+    /// Try what cargo-mutants makes of the algorithm crates, and list what no test notices
+    Survivors(survivors::Options),
     /// Stress the allocator by millions of operations and the collector for minutes
     Stress(stress::Options),
     /// Run ring, graphs and programs together for minutes, under one limit, with faults
@@ -125,6 +128,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Loom { crates } => loom::run(&workspace, &crates)?,
         Task::Mutants(options) => mutants::run(&workspace, &options)?,
         Task::Orderings(options) => orderings::run(&workspace, &options)?,
+        Task::Survivors(options) => survivors::run(&workspace, &options)?,
         Task::Stress(options) => stress::run(&workspace, &options)?,
         Task::Soak(options) => soak::run(&workspace, &options)?,
         Task::Fuzz(options) => fuzz::run(&workspace, &options)?,

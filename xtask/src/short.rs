@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, cargo_of};
 use crate::workspace::Workspace;
-use crate::{fuzz, sanitize, soak, stress, supply};
+use crate::{fuzz, sanitize, soak, stress, supply, survivors};
 
 /// How the note of a step begins that was left out.
 pub(crate) const SKIPPED: &str = "skipped: ";
@@ -25,6 +25,11 @@ pub(crate) fn options<T: clap::Args>(words: &[&str]) -> Result<T> {
 /// What comes from elsewhere, without the registry.
 pub(crate) fn supply(workspace: &Workspace) -> Result<String> {
     supply::quick(workspace)
+}
+
+/// Whether each survivor of the list is still a mutant, which takes a second.
+pub(crate) fn survivors(workspace: &Workspace) -> Result<String> {
+    survivors::run(workspace, &options(&["--check"])?)
 }
 
 /// A few thousand programs by mutation, on every target.

@@ -2,10 +2,14 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use gc_mark::{Alone, Kind, Object, ObjectModel, Packet, Roots, Shared, Sharing, Tracer, Visitor};
+use gc_mark::{
+    Alone, Kind, Object, ObjectModel, PREFETCH_AHEAD, Packet, Roots, Shared, Sharing, Tracer,
+    Visitor,
+};
 
 /// Edges of one part of an object that is scanned in parts.
 pub(crate) const PART_EDGES: usize = 100;
@@ -99,15 +103,26 @@ impl Heap {
         self.call();
         let kind = packet.kind();
         assert!(!kind.noscan, "an object without references was queued");
+        let objects = packet.objects();
+        assert!(!objects.is_empty(), "an empty packet");
+        let (hints, scans) = (Cell::new(0), Cell::new(0));
         packet.drain(
             tracer,
             |ahead| {
+                assert_eq!(objects.get(hints.get()), Some(&ahead), "hints in order");
+                hints.set(hints.get() + 1);
                 assert!(
                     self.nodes[ahead.0].marked.load(Relaxed),
                     "queued before marked"
                 )
             },
             |object, tracer| {
+                let place = scans.replace(scans.get() + 1);
+                if let Some(&next) = objects.get(place) {
+                    assert_eq!(object, next, "front to back");
+                    let ahead = objects.len().min(place + 1 + PREFETCH_AHEAD);
+                    assert_eq!(hints.get(), ahead, "so many ahead");
+                }
                 let node = &self.nodes[object.0];
                 assert_eq!(self.kind(object.0), kind, "in a packet of another kind");
                 node.scans.fetch_add(1, Relaxed);
