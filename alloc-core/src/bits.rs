@@ -8,9 +8,9 @@
 //!
 //! | operation | who else may write the word |
 //! |---|---|
-//! | [`Bits::claim`], [`Bits::set`], [`Bits::clear`] | anyone: a read-modify-write |
+//! | [`Bits::claim`], [`Bits::claim_in_word`], [`Bits::set`], [`Bits::clear`] | anyone: a read-modify-write |
 //! | [`Bits::set_in_word`], [`Bits::clear_in_word`] | anyone, other bits: a read-modify-write |
-//! | [`Bits::claim_alone`], [`Bits::store_word`] | nobody: the caller marks alone, or owns the span (and blackens a word in which nobody else has objects) |
+//! | [`Bits::claim_alone`], [`Bits::claim_in_word_alone`], [`Bits::store_word`] | nobody: the caller marks alone, or owns the span (and blackens a word in which nobody else has objects) |
 //!
 //! Proof sketch for the claim: `fetch_or` of one bit returns the word before it, and all
 //! read-modify-writes of a word are totally ordered, so exactly one of any number of claimants
@@ -90,6 +90,49 @@ impl Bits {
         // Relaxed: read by others only after the marker's thread has been joined.
         word.store(old | mask(bit), Ordering::Relaxed);
         old & mask(bit) == 0
+    }
+
+    /// The word at `index`, while others may be setting bits of it: what is set stays set.
+    ///
+    /// # Safety
+    ///
+    /// `index` lies in the array.
+    #[inline(always)]
+    pub unsafe fn glance(&self, index: usize) -> u64 {
+        // SAFETY: by this function's precondition.
+        let word = unsafe { self.words.get_unchecked(index) };
+        // Relaxed: a hint, as the test in `claim` is.
+        word.load(Ordering::Relaxed)
+    }
+
+    /// Sets bits of the word at `index`, each as [`claim`](Self::claim) does; returns those that
+    /// were set already.
+    ///
+    /// # Safety
+    ///
+    /// `index` lies in the array.
+    #[inline(always)]
+    pub unsafe fn claim_in_word(&self, index: usize, bits: u64) -> u64 {
+        // SAFETY: by this function's precondition.
+        let word = unsafe { self.words.get_unchecked(index) };
+        // Relaxed: as the fetch_or in `claim`.
+        word.fetch_or(bits, Ordering::Relaxed) & bits
+    }
+
+    /// Sets bits of the word at `index`, as the only thread that writes the array; it may set none.
+    ///
+    /// # Safety
+    ///
+    /// * `index` lies in the array.
+    /// * No other thread writes the word meanwhile (its write would be lost, no worse).
+    #[inline(always)]
+    pub unsafe fn claim_in_word_alone(&self, index: usize, bits: u64) {
+        // SAFETY: by this function's precondition.
+        let word = unsafe { self.words.get_unchecked(index) };
+        // Relaxed: nobody else writes.
+        let old = word.load(Ordering::Relaxed);
+        // Relaxed: as the store in `claim_alone`.
+        word.store(old | bits, Ordering::Relaxed);
     }
 
     /// Sets the bit whose neighbours others may be changing, after all that was written before.
@@ -262,6 +305,12 @@ mod tests {
             assert!(bits.test(62) && bits.test(63) && bits.test(64) && !bits.test(65));
             bits.clear(63);
             assert!(bits.test(62) && !bits.test(63));
+            // SAFETY: as above.
+            assert_eq!(unsafe { bits.claim_in_word(1, 0b11) }, 0b01, "one was set");
+            // SAFETY: as above; one thread.
+            unsafe { bits.claim_in_word_alone(1, 0b110) };
+            // SAFETY: as above.
+            assert_eq!(unsafe { bits.glance(1) }, 0b111);
         });
     }
 

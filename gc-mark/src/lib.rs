@@ -3,6 +3,7 @@
 
 mod impls;
 mod marker;
+mod near;
 mod open;
 mod packet;
 mod port;

@@ -15,6 +15,7 @@
 
 use std::mem;
 
+use crate::near::FEW;
 use crate::packet::{PACKET_OBJECTS, Space, Work};
 use crate::sync::Deque;
 use crate::trace::{Kind, Object};
@@ -25,8 +26,6 @@ const SLOTS: usize = if cfg!(heapwright_loom) { 8 } else { 64 };
 const PROBES: usize = 8;
 /// A slot with at most so many objects may be taken over by another kind.
 const EVICT_MAX: usize = 8;
-/// An open packet with fewer objects is followed directly, newest first.
-const FEW: usize = 4;
 /// Spaces kept from one round to the next, a worker: 2 MiB.
 const SPARE_MAX: usize = 1024;
 
@@ -138,6 +137,44 @@ impl Open {
         let slot = &mut self.slots[index];
         slot.space[slot.len] = object;
         slot.len += 1;
+    }
+
+    /// Takes the open packet of a kind out of its slot: id, room and length. `None` if the kind has
+    /// no slot and gets none.
+    pub(crate) fn lend(
+        &mut self,
+        kind: Kind,
+        deque: &Deque<Work>,
+    ) -> Option<(usize, Space, usize)> {
+        let index = self.find(kind.id).or_else(|| self.take_over(kind, deque))?;
+        self.used |= 1 << index;
+        let slot = &mut self.slots[index];
+        let len = mem::take(&mut slot.len);
+        let mut space = mem::take(&mut slot.space);
+        if space.is_empty() {
+            space = self.space();
+        }
+        Some((kind.id, space, len))
+    }
+
+    /// Puts back what was [`lend`](Self::lend)ed; if its slot is taken, to the deque.
+    pub(crate) fn put_back(
+        &mut self,
+        (id, space, len): (usize, Space, usize),
+        deque: &Deque<Work>,
+    ) {
+        let index = self.find(id);
+        if let Some(index) = index.filter(|&index| self.slots[index].space.is_empty()) {
+            self.used |= 1 << index;
+            let slot = &mut self.slots[index];
+            slot.len = len;
+            slot.space = space;
+        } else if len > 0 {
+            let kind = Kind { id, noscan: false };
+            deque.push(Work::Packet { kind, len, space });
+        } else {
+            self.recycle(space);
+        }
     }
 
     /// Gives the kind one of its slots, if the emptiest holds little.

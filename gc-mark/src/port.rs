@@ -29,7 +29,8 @@ use crate::tracer::{Alone, Shared, Tracer};
 /// roots is marked, so that what is unmarked may be freed. It holds only if:
 ///
 /// * An object's mark stays set from the claim that set it until the cycle is over, and of all
-///   claims of one object in a cycle (`claim` and `claim_alone` together) exactly one returns true.
+///   claims of one object in a cycle (by all four methods together) exactly one is won.
+/// * Two objects have two marks ([`mark_of`](Self::mark_of)), and an object's stays the same.
 /// * The scan calls report *every* reference of *every* object of the packet to the tracer, or
 ///   hand the object to [`Tracer::defer_parts`]; the parts of an object together report every
 ///   reference of it.
@@ -48,10 +49,42 @@ pub unsafe trait ObjectModel: Sized {
     /// As [`claim`](Self::claim), where no other worker marks: no atomic read-modify-write needed.
     fn claim_alone(&self, object: Object) -> bool;
 
+    /// The number of the object's mark, if marks are bits of words: mark `n` is bit `n % 64` of
+    /// word `n / 64`. As provided, and then so are the next three, an object's word is its number
+    /// and marks are claimed one by one.
+    ///
+    /// Objects that are met one after another are then claimed together if their marks lie in one
+    /// word. With a claim an object, a heap in order takes half as long again to mark.
+    #[inline(always)]
+    fn mark_of(&self, object: Object) -> usize {
+        object.0
+    }
+
+    /// The marks of a word that are set, or some of them: only of a word that
+    /// [`mark_of`](Self::mark_of) has told.
+    #[inline(always)]
+    fn marks(&self, word: usize) -> u64 {
+        let _ = word;
+        0
+    }
+
+    /// As [`claim`](Self::claim) for each mark in `bits`, all of one word; returns those that were
+    /// set already.
+    #[inline]
+    fn claim_marks(&self, word: usize, bits: u64) -> u64 {
+        lost(word, bits, |object| self.claim(object))
+    }
+
+    /// As [`claim_marks`](Self::claim_marks), where no other worker marks. `bits` may be zero.
+    #[inline]
+    fn claim_marks_alone(&self, word: usize, bits: u64) -> u64 {
+        lost(word, bits, |object| self.claim_alone(object))
+    }
+
     /// Hints that the object, already marked, will be scanned soon. May do nothing.
     ///
-    /// Used where objects of many kinds share a packet; the loop over one kind brings its own hint
-    /// ([`Packet::drain`]).
+    /// Used where objects of many kinds share a packet, and for the first objects of one that will
+    /// probably be the next; the loop over one kind brings its own hint ([`Packet::drain`]).
     fn prefetch(&self, object: Object);
 
     /// Scans the objects of one packet, all of one kind; one worker marks.
@@ -94,6 +127,19 @@ pub unsafe trait ObjectModel: Sized {
         let _ = tracer;
         panic!("part {part} of {object:?} ({kind:?}) was deferred by a model without scan_part");
     }
+}
+
+/// Claims objects by their numbers: the marks that were set already.
+#[inline]
+fn lost(word: usize, bits: u64, claim: impl Fn(Object) -> bool) -> u64 {
+    let mut left = bits;
+    let mut lost = 0;
+    while left != 0 {
+        let bit = left.trailing_zeros();
+        left &= left - 1;
+        lost |= u64::from(!claim(Object(word * 64 + bit as usize))) << bit;
+    }
+    lost
 }
 
 /// Where marking begins: references from outside of the heap, in independent jobs.

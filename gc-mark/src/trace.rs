@@ -19,7 +19,7 @@ pub struct Object(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
     /// The word by which the object model knows the kind (an address of a type's description, an
-    /// index into a table). Two kinds differ exactly if their ids do.
+    /// index into a table). Two kinds differ exactly if their ids do. Below `usize::MAX`.
     pub id: usize,
     /// No object of this kind holds a reference: it is marked and never queued.
     pub noscan: bool,

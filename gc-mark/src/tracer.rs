@@ -5,12 +5,17 @@
 //! a kind that is known when it is compiled, reporting an edge is "claim the mark, append to that
 //! kind's packet". Objects of a noscan kind are marked and go nowhere.
 //!
+//! A loop's first kind has its packet *at hand* (`near.rs`), where the claims of marks that lie
+//! side by side become one. Objects of other kinds are appended to packets in their slots.
+//!
 //! The append does not branch on the claim's result: it always stores, and advances by the result.
 //! That is worth 1.15 times on random graphs, where the result cannot be predicted. (On a plain
 //! LIFO the same trick *costs* 1.8 times: there speculation is what overlaps the misses.)
 
 use std::marker::PhantomData;
+use std::mem;
 
+use crate::near::Near;
 use crate::packet::{Packet, Work};
 use crate::port::ObjectModel;
 use crate::trace::{Kind, Object, Visitor};
@@ -23,6 +28,8 @@ const FOLLOW_MAX: usize = 1024;
 pub trait Sharing: sealed::Sealed + Sized {
     /// Claims the mark in the way that fits.
     fn claim<M: ObjectModel>(model: &M, object: Object) -> bool;
+    /// Claims marks of a word in the way that fits; returns those that were set already.
+    fn claim_marks<M: ObjectModel>(model: &M, word: usize, bits: u64) -> u64;
     /// Scans a packet in the way that fits.
     fn scan<M: ObjectModel>(model: &M, packet: Packet<'_>, tracer: &mut Tracer<'_, M, Self>);
     /// Scans a part of a large object in the way that fits.
@@ -56,6 +63,11 @@ impl Sharing for Alone {
     }
 
     #[inline(always)]
+    fn claim_marks<M: ObjectModel>(model: &M, word: usize, bits: u64) -> u64 {
+        model.claim_marks_alone(word, bits)
+    }
+
+    #[inline(always)]
     fn scan<M: ObjectModel>(model: &M, packet: Packet<'_>, tracer: &mut Tracer<'_, M, Alone>) {
         model.scan_alone(packet, tracer);
     }
@@ -76,6 +88,15 @@ impl Sharing for Shared {
     #[inline(always)]
     fn claim<M: ObjectModel>(model: &M, object: Object) -> bool {
         model.claim(object)
+    }
+
+    #[inline(always)]
+    fn claim_marks<M: ObjectModel>(model: &M, word: usize, bits: u64) -> u64 {
+        // To branch pays here: to write what is written already is a line taken from others.
+        if bits == 0 {
+            return 0;
+        }
+        model.claim_marks(word, bits)
     }
 
     #[inline(always)]
@@ -103,6 +124,8 @@ pub struct Tracer<'t, M, S> {
     follows_max: usize,
     /// and how many of them are left.
     follows_left: usize,
+    /// The open packet that is at hand.
+    near: Near,
     sharing: PhantomData<S>,
 }
 
@@ -115,6 +138,7 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
             local,
             follows_max,
             follows_left: follows_max,
+            near: Near::default(),
             sharing: PhantomData,
         }
     }
@@ -130,7 +154,7 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
     ///
     /// For an object of more than about 128 KiB: a part should take about as long as a packet.
     /// Call it from a scan of that object, once. With `parts` zero nothing will be scanned.
-    #[inline]
+    #[inline(always)]
     pub fn defer_parts(&mut self, object: Object, kind: Kind, parts: usize) {
         self.local.queue(Work::Parts {
             object,
@@ -139,11 +163,52 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
         });
     }
 
+    /// A tracer for the loop over a packet: a value of the loop's own, to live in registers.
+    #[inline(always)]
+    pub(crate) fn in_loop(&mut self, model: &'t M) -> Tracer<'_, M, S> {
+        self.leave();
+        Tracer {
+            model,
+            local: &mut *self.local,
+            follows_max: self.follows_max,
+            follows_left: self.follows_left,
+            near: Near::default(),
+            sharing: PhantomData,
+        }
+    }
+
+    /// The loop is over: returns how many objects may still be followed.
+    #[inline(always)]
+    pub(crate) fn end_loop(mut self) -> usize {
+        self.leave();
+        self.follows_left
+    }
+
+    /// Counts what a loop has followed.
+    #[inline(always)]
+    pub(crate) fn set_follows_left(&mut self, follows_left: usize) {
+        self.follows_left = follows_left;
+    }
+
+    /// Puts the packet at hand back.
+    #[inline(always)]
+    pub(crate) fn leave(&mut self) {
+        if !self.near.is_none() {
+            self.near.settle::<M, S>(self.model);
+            let near = mem::take(&mut self.near);
+            self.local.put_back(near.into_parts());
+        }
+    }
+
     /// The next object of a list: see [`Packet::drain`].
     #[inline(always)]
     pub(crate) fn follow(&mut self, kind: Kind) -> Option<Object> {
         let left = self.follows_left.checked_sub(1)?;
-        let object = self.local.open.pop_if_few(kind)?;
+        let object = if self.near.is_of(kind) {
+            self.near.pop_if_few::<M, S>(self.model)?
+        } else {
+            self.local.open.pop_if_few(kind)?
+        };
         self.follows_left = left;
         Some(object)
     }
@@ -151,6 +216,7 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
     /// Does one item of work and takes its room back.
     pub(crate) fn run(mut self, work: Work) {
         self.run_item(work);
+        self.leave();
         self.local.counts.objects += self.follows_max - self.follows_left;
     }
 
@@ -200,14 +266,44 @@ impl<'t, M: ObjectModel, S: Sharing> Tracer<'t, M, S> {
             S::scan(self.model, Packet::new(kind, &[object]), self);
         }
     }
+}
 
-    #[cold]
-    #[inline(never)]
-    fn visit_without_room(&mut self, object: Object, kind: Kind) {
-        if S::claim(self.model, object) {
-            self.local.push(object, kind);
-        }
+/// Marks and queues an object whose kind's packet is not at hand.
+#[inline(never)]
+fn visit_far<M: ObjectModel, S: Sharing>(model: &M, local: &mut Local, object: Object, kind: Kind) {
+    let claim = || S::claim(model, object);
+    if !local.open.append_if(object, kind, claim) && claim() {
+        local.push(object, kind);
     }
+}
+
+/// Marks and queues an object where no packet is at hand, or a full one.
+///
+/// The packet is passed by value and returned: if its address were, it could not be in registers.
+#[cold]
+#[inline(never)]
+fn visit_without_room<M: ObjectModel, S: Sharing>(
+    model: &M,
+    local: &mut Local,
+    mut near: Near,
+    object: Object,
+    kind: Kind,
+) -> Near {
+    if near.is_none() {
+        let Some(parts) = local.lend(kind) else {
+            visit_far::<M, S>(model, local, object, kind);
+            return near;
+        };
+        near = Near::new(model, model.mark_of(object) / 64, parts);
+    }
+    near.settle::<M, S>(model);
+    if near.is_full() {
+        // Probably the next packet: its loop would begin with a miss that nothing hides.
+        near.head().for_each(|object| model.prefetch(object));
+        local.renew(&mut near, kind);
+    }
+    near.append::<M, S>(model, object);
+    near
 }
 
 impl<M: ObjectModel, S: Sharing> Visitor for Tracer<'_, M, S> {
@@ -216,12 +312,16 @@ impl<M: ObjectModel, S: Sharing> Visitor for Tracer<'_, M, S> {
         let model = self.model;
         if kind.noscan {
             self.local.counts.objects += usize::from(S::claim(model, object));
-        } else if !self
-            .local
-            .open
-            .append_if(object, kind, || S::claim(model, object))
-        {
-            self.visit_without_room(object, kind);
+        } else if self.near.is_of(kind) {
+            if !self.near.append::<M, S>(model, object) {
+                let near = mem::take(&mut self.near);
+                self.near = visit_without_room::<M, S>(model, self.local, near, object, kind);
+            }
+        } else if self.near.is_none() {
+            let near = mem::take(&mut self.near);
+            self.near = visit_without_room::<M, S>(model, self.local, near, object, kind);
+        } else {
+            visit_far::<M, S>(model, self.local, object, kind);
         }
     }
 }

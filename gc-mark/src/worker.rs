@@ -14,8 +14,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::marker::Outcome;
+use crate::near::Near;
 use crate::open::Open;
-use crate::packet::Work;
+use crate::packet::{Space, Work};
 use crate::port::{ObjectModel, Roots};
 use crate::sync::{AtomicUsize, Deque, Mutex, Ordering, PoisonError, Steal, Stealer, wait};
 use crate::termination::{Rest, Termination, Word};
@@ -62,6 +63,23 @@ impl Local {
 
     pub(crate) fn push(&mut self, object: Object, kind: Kind) {
         self.open.push(object, kind, &self.deque);
+    }
+
+    /// Takes the open packet of a kind out: its id, room and length.
+    pub(crate) fn lend(&mut self, kind: Kind) -> Option<(usize, Space, usize)> {
+        self.open.lend(kind, &self.deque)
+    }
+
+    /// Puts back what was lent.
+    #[inline(never)]
+    pub(crate) fn put_back(&mut self, parts: (usize, Space, usize)) {
+        self.open.put_back(parts, &self.deque);
+    }
+
+    /// Queues what is in the packet at hand.
+    pub(crate) fn renew(&mut self, near: &mut Near, kind: Kind) {
+        let (space, len) = near.renew(self.open.space());
+        self.deque.push(Work::Packet { kind, len, space });
     }
 
     pub(crate) fn queue(&mut self, work: Work) {
@@ -245,7 +263,10 @@ impl Common {
     {
         while let Some(job) = self.job(&(0..task.jobs)) {
             let mut tracer = Tracer::<M, S>::new(task.model, local, usize::MAX);
-            if !self.guard(|| task.roots.scan(job, &mut tracer)) {
+            if !self.guard(|| {
+                task.roots.scan(job, &mut tracer);
+                tracer.leave();
+            }) {
                 return false;
             }
             if self.termination.look().is_aborted() {

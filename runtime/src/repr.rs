@@ -49,6 +49,10 @@ unsafe impl<T: Trace> ObjectType for Plain<T> {
         unsafe { object.cast::<T>().as_ref() }.trace(visitor);
     }
 
+    unsafe fn trace_part<V: Visitor>(_object: NonNull<u8>, _part: usize, _visitor: &mut V) {
+        unreachable!("a value is scanned in one go");
+    }
+
     unsafe fn drop(object: NonNull<u8>) {
         // SAFETY: a `T` that nobody uses any more (precondition).
         unsafe { object.cast::<T>().drop_in_place() }

@@ -33,6 +33,31 @@ fn mark_claim() {
     });
 }
 
+/// The same by words: each marker claims two at once, of which one is the other's as well.
+///
+/// Kills: `words-claimed-by-store`.
+#[test]
+fn mark_claim_by_words() {
+    model("mark_claim_by_words", || {
+        let marks = Arc::new(bits(1));
+        let other = thread::spawn({
+            let marks = marks.clone();
+            // SAFETY: there is a word.
+            move || unsafe { marks.claim_in_word(0, 0b110) }
+        });
+        // SAFETY: there is a word.
+        let lost = unsafe { marks.claim_in_word(0, 0b011) };
+        let others_lost = other.join().unwrap();
+        assert_eq!(
+            lost | others_lost,
+            0b010,
+            "one of them has lost, and one mark"
+        );
+        assert_eq!(lost & others_lost, 0, "one marker wins the object");
+        assert_eq!(marks.word(0), 0b111, "every mark is kept");
+    });
+}
+
 /// A mutator that allocates black takes the free slots of a word, uses one and gives the other
 /// up, while a marker marks objects of the same word: neither writes over the other's marks.
 ///

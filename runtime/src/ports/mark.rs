@@ -16,6 +16,8 @@ pub(crate) struct MarkModel {
     /// edge: following the heap to them cost a tenth of the time on trees.
     base: usize,
     marks: Bits,
+    /// The word of marks that the first address would have, were they counted from address zero.
+    first_word: usize,
     /// What waits for objects to be marked, in a round that resolves ephemerons.
     pub(crate) waiting: Option<Arc<Waiting>>,
     /// Keeps the marks mapped.
@@ -24,8 +26,15 @@ pub(crate) struct MarkModel {
 
 impl MarkModel {
     pub(crate) fn new(core: &Arc<Core>) -> Self {
+        let base = core.heap.base().as_ptr().addr();
+        assert_eq!(
+            base % (64 * GRANULE_BYTES),
+            0,
+            "a heap begins where a word of marks does"
+        );
         Self {
-            base: core.heap.base().as_ptr().addr(),
+            base,
+            first_word: base / (64 * GRANULE_BYTES),
             // SAFETY: the core, which maps them, lives as long as this model.
             marks: unsafe { core.heap.marks().view() },
             waiting: None,
@@ -51,6 +60,28 @@ impl MarkModel {
             waiting.note(object, |object| self.marks.test(self.granule(object)));
         }
         won
+    }
+
+    /// Where a word of marks is that is counted from address zero.
+    #[inline(always)]
+    fn index_of(&self, word: usize) -> usize {
+        word.wrapping_sub(self.first_word)
+    }
+
+    /// Objects with their marks in one word have been claimed.
+    #[inline(always)]
+    fn claimed_in_word(&self, word: usize, won: u64) {
+        if self.waiting.is_some() {
+            self.claimed_each(word, won);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claimed_each(&self, word: usize, won: u64) {
+        for bit in (0..64).filter(|bit| won >> bit & 1 == 1) {
+            self.claimed(Object((word * 64 + bit) * GRANULE_BYTES), true);
+        }
     }
 
     /// The values that a packet's marks have released join the round.
@@ -80,6 +111,35 @@ unsafe impl ObjectModel for MarkModel {
         // SAFETY: as above; one worker marks, and the world is stopped.
         let won = unsafe { self.marks.claim_alone(self.granule(object)) };
         self.claimed(object, won)
+    }
+
+    /// Counted from address zero, which spares a subtraction at each edge.
+    #[inline(always)]
+    fn mark_of(&self, object: Object) -> usize {
+        object.0 / GRANULE_BYTES
+    }
+
+    #[inline(always)]
+    fn marks(&self, word: usize) -> u64 {
+        // SAFETY: visitors are shown objects of this heap, whose granules have bits.
+        unsafe { self.marks.glance(self.index_of(word)) }
+    }
+
+    #[inline(always)]
+    fn claim_marks(&self, word: usize, bits: u64) -> u64 {
+        // SAFETY: as in `marks`.
+        let lost = unsafe { self.marks.claim_in_word(self.index_of(word), bits) };
+        self.claimed_in_word(word, bits & !lost);
+        lost
+    }
+
+    #[inline(always)]
+    fn claim_marks_alone(&self, word: usize, bits: u64) -> u64 {
+        // SAFETY: as in `marks`; one worker marks, and the world is stopped. So what `marks` has
+        // told is what there is, and nothing is lost.
+        unsafe { self.marks.claim_in_word_alone(self.index_of(word), bits) };
+        self.claimed_in_word(word, bits);
+        0
     }
 
     #[inline(always)]
