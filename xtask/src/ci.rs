@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use crate::workspace::Workspace;
 use crate::{
     alone, figures, instructions, loom, mutants, platforms, short, size_classes, tasks, tidy,
+    valgrind,
 };
 
 /// A step's name and what it runs.
@@ -31,6 +32,9 @@ const STEPS: &[Step] = &[
     }),
     ("instructions", |workspace| {
         instructions::run(workspace, &short::options(&[])?)
+    }),
+    ("valgrind", |workspace| {
+        valgrind::run(workspace, &short::options(&["--rounds", "2"])?)
     }),
     ("stress", short::stress),
     ("soak", short::soak),

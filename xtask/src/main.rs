@@ -30,6 +30,7 @@ mod supply;
 mod tally;
 mod tasks;
 mod tidy;
+mod valgrind;
 mod workspace;
 
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ enum Task {
     Instructions(instructions::Options),
     /// Run the library crates' tests that need no mapping under Miri, by nightly Rust
     Miri(miri::Options),
+    /// Run the allocator's C interface under valgrind's memcheck
+    Valgrind(valgrind::Options),
     /// Check the library crates for other platforms, and test what stands in for this one's calls
     Platforms(platforms::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
@@ -133,6 +136,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Coverage(options) => coverage::run(&workspace, &options)?,
         Task::Instructions(options) => instructions::run(&workspace, &options)?,
         Task::Miri(options) => miri::run(&workspace, &options)?,
+        Task::Valgrind(options) => valgrind::run(&workspace, &options)?,
         Task::Platforms(options) => platforms::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,
