@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
 use crate::{
-    alone, figures, instructions, loom, mutants, platforms, short, size_classes, tasks, tidy,
+    alone, figures, instructions, loom, miri, mutants, platforms, short, size_classes, tasks, tidy,
     valgrind,
 };
 
@@ -35,6 +35,9 @@ const STEPS: &[Step] = &[
     }),
     ("valgrind", |workspace| {
         valgrind::run(workspace, &short::options(&["--rounds", "2"])?)
+    }),
+    ("miri", |workspace| {
+        miri::run(workspace, &short::options(&["--quick"])?)
     }),
     ("stress", short::stress),
     ("soak", short::soak),

@@ -83,7 +83,7 @@ enum Task {
     Coverage(coverage::Options),
     /// Count the instructions of the fast paths, and hold them against their budgets
     Instructions(instructions::Options),
-    /// Run the library crates' tests that need no mapping under Miri, by nightly Rust
+    /// Run the library crates' tests, as far as they are small, under Miri, by nightly Rust
     Miri(miri::Options),
     /// Run the allocator's C interface under valgrind's memcheck
     Valgrind(valgrind::Options),
