@@ -5,11 +5,11 @@
 //! and those that are long by nature are left out, by name and with the reason. `runtime` has a
 //! file of programs that are small by nature, with one of everything (`runtime/tests/small.rs`).
 //!
-//! The heap's mapping is Miri's own `mmap`, without the flag that reserves no memory, and of 64 MiB
+//! The heap's mapping is Miri's own `mmap`, without the flag that reserves no memory, and of 96 MiB
 //! at most (`alloc-core/src/os/mmap.rs`). `--cfg heapwright_portable` switches off advice,
 //! `membarrier` and the processor's own instructions. Time is Miri's: so many instructions are a
-//! second, a sleep ends at once, and a run is the same whatever else the machine does. Leaks are
-//! not looked for: tests leak descriptions of types, and the libraries what a panic was thrown with.
+//! second, a sleep ends at once, and a run is the same whatever else the machine does. Leaks are not
+//! looked for: tests leak descriptions of types, and the libraries what a panic was thrown with.
 //!
 //! Where no address is made into a pointer, provenance is strict, and pointers obey stacked
 //! borrows. `crossbeam-deque`, which the marker uses, does not obey them, nor keeps provenance; and
@@ -98,6 +98,51 @@ const LEFT_OUT: &[LeftOut] = &[
         package: "alloc-core",
         what: What::Tests("a_full_heap_says_so"),
         why: "fills a heap of thousands of objects",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("a_slot_that_was_freed_elsewhere"),
+        why: "hundreds of thousands of objects",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("what_a_program_frees"),
+        why: "hundreds of MiB",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("what_lives_on_is_kept"),
+        why: "thousands of objects",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("the_bits_of_what_lives_on"),
+        why: "tens of thousands of objects",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("alignments_of_a_page"),
+        why: "a hundred large objects",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("zeroed_memory_is_zero"),
+        why: "looks at each byte of MiB",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("a_large_object_grows"),
+        why: "looks at each byte of MiB",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("a_producer_and_a_consumer"),
+        why: "hundreds of thousands of objects",
+    },
+    LeftOut {
+        package: "alloc-core",
+        what: What::Tests("failure::"),
+        why: "a heap for each call that fails",
     },
     LeftOut {
         package: "alloc-core",

@@ -32,7 +32,7 @@ const RELEASE_GRANULE_BYTES: usize = if cfg!(all(
 const DISCARD_GRANULE_BYTES: usize = 4 << 10;
 
 /// The longest range under Miri, where each byte is memory from the start.
-const INTERPRETED_BYTES_MAX: usize = 64 << 20;
+const INTERPRETED_BYTES_MAX: usize = 96 << 20;
 
 /// Memory from the operating system.
 ///

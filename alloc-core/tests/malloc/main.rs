@@ -20,7 +20,7 @@ pub(crate) fn check_empty<S: PageSource>(heap: &ByteHeap<S>) {
 
 /// Programs by chance, and operations of each.
 const SEEDS: u64 = if cfg!(miri) { 1 } else { 4 };
-const STEPS: usize = if cfg!(miri) { 100 } else { 20_000 };
+const STEPS: usize = if cfg!(miri) { 50 } else { 20_000 };
 
 fn random_operations(mode: Mode, seed: u64) {
     let source = FakeSource::new();
