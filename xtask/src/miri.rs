@@ -8,8 +8,9 @@
 //! The heap's mapping is Miri's own `mmap`, without the flag that reserves no memory, and of 96 MiB
 //! at most (`alloc-core/src/os/mmap.rs`). `--cfg heapwright_portable` switches off advice,
 //! `membarrier` and the processor's own instructions. Time is Miri's: so many instructions are a
-//! second, a sleep ends at once, and a run is the same whatever else the machine does. Leaks are not
-//! looked for: tests leak descriptions of types, and the libraries what a panic was thrown with.
+//! second, a sleep ends at once, and a run is the same whatever else the machine does. Nothing
+//! looks for leaks: tests leak descriptions of types, and the libraries what a panic was thrown
+//! with.
 //!
 //! Where no address is made into a pointer, provenance is strict, and pointers obey stacked
 //! borrows. `crossbeam-deque`, which the marker uses, does not obey them, nor keeps provenance; and
