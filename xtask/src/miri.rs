@@ -147,6 +147,11 @@ const LEFT_OUT: &[LeftOut] = &[
     },
     LeftOut {
         package: "alloc-core",
+        what: What::Tests("random_programs_agree"),
+        why: "walks over a whole heap, again and again",
+    },
+    LeftOut {
+        package: "alloc-core",
         what: What::Tests("every_call"),
         why: "a heap for each call that fails",
     },
@@ -159,6 +164,26 @@ const LEFT_OUT: &[LeftOut] = &[
         package: "gc-mark",
         what: What::Tests("a_budget_is_kept"),
         why: "more objects than a budget, for which graphs are too small here",
+    },
+    LeftOut {
+        package: "gc-mark",
+        what: What::Tests("lists_of_one_kind"),
+        why: "a dozen ways to mark the same, each several times",
+    },
+    LeftOut {
+        package: "gc-mark",
+        what: What::Tests("more_kinds_than_open"),
+        why: "a dozen ways to mark the same, each several times",
+    },
+    LeftOut {
+        package: "gc-mark",
+        what: What::Tests("random_graphs_of_several"),
+        why: "a dozen ways to mark the same, each several times",
+    },
+    LeftOut {
+        package: "gc-mark",
+        what: What::Tests("wide_objects_in_parts"),
+        why: "a dozen ways to mark the same, each several times",
     },
     LeftOut {
         package: "gc-mark",
@@ -199,6 +224,26 @@ const LEFT_OUT: &[LeftOut] = &[
         package: "runtime",
         what: What::Tests("directed::arming"),
         why: "fifty attempts to meet at a place between two threads",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("directed::stacks"),
+        why: "thousands of frames each",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("forgotten_readers_let"),
+        why: "a quarter of a million readers",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("one_writes_or_many_read"),
+        why: "tens of thousands of rounds",
+    },
+    LeftOut {
+        package: "runtime",
+        what: What::Tests("blocks_do_not_overlap"),
+        why: "tens of thousands of rounds",
     },
     LeftOut {
         package: "runtime",
