@@ -106,12 +106,11 @@ unsafe impl PageSource for Mmap {
     type Region = MmapRegion;
 
     fn reserve(&self, bytes: usize) -> Result<MmapRegion, SourceError> {
-        let Some(mapped) = bytes.checked_add(HUGE_PAGE_BYTES) else {
+        let is_possible = !cfg!(miri) || bytes <= INTERPRETED_BYTES_MAX;
+        let mapped = bytes.checked_add(HUGE_PAGE_BYTES);
+        let Some(mapped) = mapped.filter(|_| is_possible) else {
             return Err(SourceError::new(SourceCall::Reserve, bytes, None));
         };
-        if cfg!(miri) && bytes > INTERPRETED_BYTES_MAX {
-            return Err(SourceError::new(SourceCall::Reserve, bytes, None));
-        }
         let mut options = MmapOptions::new();
         options.len(mapped);
         // Miri knows no reservation.
