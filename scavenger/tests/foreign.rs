@@ -169,7 +169,7 @@ fn a_limit_brings_a_parked_worker_to_work_and_lifting_it_ends_that() {
 
 #[test]
 fn a_heap_may_own_its_worker_and_die_on_its_thread() {
-    for _ in 0..50 {
+    for _ in 0..if cfg!(miri) { 3 } else { 50 } {
         let heap = Arc::new(Heap::new(50));
         let dropped = Arc::clone(&heap.dropped);
         let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), policy()).unwrap();

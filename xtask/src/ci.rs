@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
 use crate::{
-    alone, figures, instructions, loom, mutants, platforms, short, size_classes, tasks, tidy,
+    alone, figures, instructions, loom, miri, mutants, platforms, short, size_classes, tasks, tidy,
+    valgrind,
 };
 
 /// A step's name and what it runs.
@@ -32,6 +33,12 @@ const STEPS: &[Step] = &[
     }),
     ("instructions", |workspace| {
         instructions::run(workspace, &short::options(&[])?)
+    }),
+    ("valgrind", |workspace| {
+        valgrind::run(workspace, &short::options(&["--rounds", "2"])?)
+    }),
+    ("miri", |workspace| {
+        miri::run(workspace, &short::options(&["--quick"])?)
     }),
     ("stress", short::stress),
     ("soak", short::soak),

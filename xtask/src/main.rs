@@ -31,6 +31,7 @@ mod survivors;
 mod tally;
 mod tasks;
 mod tidy;
+mod valgrind;
 mod workspace;
 
 use std::process::ExitCode;
@@ -85,8 +86,10 @@ enum Task {
     Coverage(coverage::Options),
     /// Count the instructions of the fast paths, and hold them against their budgets
     Instructions(instructions::Options),
-    /// Run the library crates' tests that need no mapping under Miri, by nightly Rust
+    /// Run the library crates' tests, as far as they are small, under Miri, by nightly Rust
     Miri(miri::Options),
+    /// Run the allocator's C interface under valgrind's memcheck
+    Valgrind(valgrind::Options),
     /// Check the library crates for other platforms, and test what stands in for this one's calls
     Platforms(platforms::Options),
     /// Compute the table of size classes from the heap's layout, and write it or check it
@@ -137,6 +140,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Coverage(options) => coverage::run(&workspace, &options)?,
         Task::Instructions(options) => instructions::run(&workspace, &options)?,
         Task::Miri(options) => miri::run(&workspace, &options)?,
+        Task::Valgrind(options) => valgrind::run(&workspace, &options)?,
         Task::Platforms(options) => platforms::run(&workspace, &options)?,
         Task::SizeClasses(options) => size_classes::run(&workspace, &options)?,
         Task::Doc => tasks::doc(&workspace)?,

@@ -79,8 +79,10 @@ pub(crate) struct LeftOut {
 /// What is left out.
 #[derive(Clone, Copy)]
 pub(crate) enum What {
-    /// A file or folder in `tests`, or `*` for each of them.
+    /// A file or folder in `tests`.
     Target(&'static str),
+    /// Several of them.
+    Targets(&'static [&'static str]),
     /// Every test whose name has this in it.
     Tests(&'static str),
 }
@@ -106,7 +108,8 @@ impl Table {
             let name = path.file_stem().unwrap_or_default();
             let name = name.to_string_lossy().into_owned();
             let is_out = |out: &LeftOut| match out.what {
-                What::Target(target) => target == "*" || target == name,
+                What::Target(target) => target == name,
+                What::Targets(targets) => targets.contains(&name.as_str()),
                 What::Tests(_) => false,
             };
             if (is_file || path.join("main.rs").is_file()) && !self.of(package).any(is_out) {
@@ -151,11 +154,14 @@ impl Table {
             } else {
                 out.package
             };
-            let what = match out.what {
-                What::Target(name) => format!("tests/{name}"),
-                What::Tests(name) => format!("{name}*"),
+            let mut line = |what: String| {
+                text += &format!("{of:<12} {what:<40} {}\n", out.why);
             };
-            text += &format!("{of:<12} {what:<40} {}\n", out.why);
+            match out.what {
+                What::Target(name) => line(format!("tests/{name}")),
+                What::Targets(names) => names.iter().for_each(|name| line(format!("tests/{name}"))),
+                What::Tests(name) => line(format!("{name}*")),
+            }
         }
         text
     }
@@ -168,7 +174,7 @@ mod tests {
     const OUT: [LeftOut; 3] = [
         LeftOut {
             package: "",
-            what: What::Target("loom"),
+            what: What::Targets(&["loom"]),
             why: "models",
         },
         LeftOut {

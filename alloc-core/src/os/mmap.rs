@@ -31,6 +31,9 @@ const RELEASE_GRANULE_BYTES: usize = if cfg!(all(
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(heapwright_portable)))]
 const DISCARD_GRANULE_BYTES: usize = 4 << 10;
 
+/// The longest range under Miri, where each byte is memory from the start.
+const INTERPRETED_BYTES_MAX: usize = 96 << 20;
+
 /// Memory from the operating system.
 ///
 /// ```
@@ -103,12 +106,17 @@ unsafe impl PageSource for Mmap {
     type Region = MmapRegion;
 
     fn reserve(&self, bytes: usize) -> Result<MmapRegion, SourceError> {
-        let Some(mapped) = bytes.checked_add(HUGE_PAGE_BYTES) else {
+        let is_possible = !cfg!(miri) || bytes <= INTERPRETED_BYTES_MAX;
+        let mapped = bytes.checked_add(HUGE_PAGE_BYTES);
+        let Some(mapped) = mapped.filter(|_| is_possible) else {
             return Err(SourceError::new(SourceCall::Reserve, bytes, None));
         };
-        let map = MmapOptions::new()
-            .len(mapped)
-            .no_reserve_swap()
+        let mut options = MmapOptions::new();
+        options.len(mapped);
+        // Miri knows no reservation.
+        #[cfg(not(miri))]
+        options.no_reserve_swap();
+        let map = options
             .map_anon()
             .map_err(|error| failed(SourceCall::Reserve, bytes, &error))?;
         let map = MmapRaw::from(map);

@@ -10,15 +10,19 @@ use alloc_core::{FakeSource, SizeClass, ThreadCache, TypeInfo};
 use owner::{KINDS, Object, Owner, kind};
 use twin::{Random, Twin, random_kind};
 
+/// So much smaller are large heaps under Miri, and so much less is done in them.
+const HEAP_SHRINK: usize = if cfg!(miri) { 8 } else { 1 };
+const SHRINK: usize = if cfg!(miri) { 60 } else { 1 };
+
 #[test]
 fn random_programs_agree_with_a_map() {
-    for seed in 1..=4 {
+    for seed in 1..=if cfg!(miri) { 1 } else { 4 } {
         let random = &mut Random(seed);
-        let owner = Owner::new(FakeSource::new(), 32 << 20).unwrap();
+        let owner = Owner::new(FakeSource::new(), (32 << 20) / HEAP_SHRINK).unwrap();
         let mut caches = [ThreadCache::new(), ThreadCache::new()];
         let mut twin = Twin::default();
-        for round in 0..12 {
-            for n in 0..600 {
+        for round in 0..if cfg!(miri) { 4 } else { 12 } {
+            for n in 0..600 / SHRINK {
                 let (info, size) = random_kind(random);
                 let cache = &mut caches[random.below(2)];
                 let mut object = owner.alloc(cache, info, size).expect("the heap has room");
@@ -59,7 +63,7 @@ fn marks_that_were_cleared_never_were() {
     let random = &mut Random(7);
     let owner = Owner::new(FakeSource::new(), 8 << 20).unwrap();
     let (mut cache, mut twin) = (ThreadCache::new(), Twin::default());
-    for _ in 0..300 {
+    for _ in 0..300 / SHRINK {
         let (info, size) = random_kind(random);
         twin.insert(owner.alloc(&mut cache, info, size).unwrap());
     }
@@ -92,7 +96,7 @@ fn a_cache_serves_hundreds_of_kinds() {
     let random = &mut Random(13);
     let owner = Owner::new(FakeSource::new(), 16 << 20).unwrap();
     let (mut cache, mut twin) = (ThreadCache::new(), Twin::default());
-    let kinds: Vec<&'static TypeInfo> = (0..600)
+    let kinds: Vec<&'static TypeInfo> = (0..600 / SHRINK)
         .map(|n| &*Box::leak(Box::new(kind(16 + n % 50, 8))))
         .collect();
     for _ in 0..3 {
@@ -228,17 +232,17 @@ fn a_full_heap_says_so_and_goes_on_once_something_died() {
 
 #[test]
 fn four_threads_allocate_while_two_sweep() {
-    let owner = &Owner::new(FakeSource::new(), 64 << 20).unwrap();
+    let owner = &Owner::new(FakeSource::new(), (64 << 20) / HEAP_SHRINK).unwrap();
     let random = &mut Random(3);
     let mut twin = Twin::default();
-    for round in 0..6u8 {
+    for round in 0..if cfg!(miri) { 2 } else { 6u8 } {
         let objects: Vec<Object> = std::thread::scope(|scope| {
             let allocators = [1, 2, 3, 4].map(|seed| {
                 scope.spawn(move || {
                     let random = &mut Random(seed + 10 * u64::from(round));
                     let mut cache = ThreadCache::new();
                     let mut objects = Vec::new();
-                    for _ in 0..1500 {
+                    for _ in 0..1500 / SHRINK {
                         let (info, size) = random_kind(random);
                         let mut object = owner.alloc(&mut cache, info, size).unwrap();
                         object.write(seed as u8 + round);

@@ -18,12 +18,16 @@ pub(crate) fn check_empty<S: PageSource>(heap: &ByteHeap<S>) {
     assert_eq!(heap.stats().in_use_bytes, 0);
 }
 
+/// Programs by chance, and operations of each.
+const SEEDS: u64 = if cfg!(miri) { 1 } else { 4 };
+const STEPS: usize = if cfg!(miri) { 50 } else { 20_000 };
+
 fn random_operations(mode: Mode, seed: u64) {
     let source = FakeSource::new();
     let heap = ByteHeap::new(source, 64 << 20, 64 << 20, mode).unwrap();
     let mut magazines = [Box::new(Magazines::new()), Box::new(Magazines::new())];
     let (mut twin, mut random) = (Twin::default(), Random::new(seed));
-    for step in 0..20_000 {
+    for step in 0..STEPS {
         // Long phases of growth and of shrinking, so that spans fill up and die.
         let grows = step / 2500 % 2 == 0;
         let magazines = &mut magazines[random.below(2)];
@@ -57,7 +61,7 @@ fn random_operations(mode: Mode, seed: u64) {
 
 #[test]
 fn random_operations_agree_with_a_map() {
-    (1..=4).for_each(|seed| random_operations(Mode::Plain, seed));
+    (1..=SEEDS).for_each(|seed| random_operations(Mode::Plain, seed));
 }
 
 #[test]

@@ -54,6 +54,12 @@ fn empty<S: PageSource>(heap: &ByteHeap<S>, pool: Vec<Mutex<Vec<Object>>>) {
     check_empty(heap);
 }
 
+/// Threads that exchange objects, and what each does; lanes of them one after the other.
+const THREADS: u64 = if cfg!(miri) { 3 } else { 6 };
+const STEPS: usize = if cfg!(miri) { 50 } else { 15_000 };
+const LANES: u64 = if cfg!(miri) { 2 } else { 4 };
+const TURNS: u64 = if cfg!(miri) { 2 } else { 60 };
+
 fn pool(places: usize) -> Vec<Mutex<Vec<Object>>> {
     (0..places).map(|_| Mutex::default()).collect()
 }
@@ -62,9 +68,9 @@ fn exchange_between_threads(mode: Mode) {
     let heap = ByteHeap::new(Mmap::new(), 1 << 30, 64 << 20, mode).unwrap();
     let pool = pool(16);
     thread::scope(|scope| {
-        for seed in 1..=6 {
+        for seed in 1..=THREADS {
             let (heap, pool) = (&heap, &pool);
-            scope.spawn(move || exchange(heap, pool, seed, 15_000));
+            scope.spawn(move || exchange(heap, pool, seed, STEPS));
         }
     });
     empty(&heap, pool);
@@ -85,13 +91,13 @@ fn threads_come_and_go_and_leave_objects_behind() {
     let heap = ByteHeap::new(Mmap::new(), 1 << 30, 64 << 20, Mode::Plain).unwrap();
     let pool = pool(4);
     thread::scope(|scope| {
-        for lane in 0..4 {
+        for lane in 0..LANES {
             let (heap, pool) = (&heap, &pool);
             scope.spawn(move || {
-                for turn in 0..60 {
+                for turn in 0..TURNS {
                     let seed = lane * 1000 + turn + 1;
                     thread::scope(|scope| {
-                        scope.spawn(move || exchange(heap, pool, seed, 300));
+                        scope.spawn(move || exchange(heap, pool, seed, STEPS.min(300)));
                     });
                 }
             });

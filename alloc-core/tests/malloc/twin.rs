@@ -22,6 +22,9 @@ impl Random {
     }
 }
 
+/// Which of an object's bytes are looked at: an interpreter looks at some.
+const STEP: usize = if cfg!(miri) { 61 } else { 1 };
+
 /// A layout, mostly small and of few kinds, sometimes large or strangely aligned.
 pub(crate) fn random_layout(random: &mut Random) -> Layout {
     let (bytes, align) = match random.below(40) {
@@ -62,7 +65,7 @@ impl Object {
         // SAFETY: written when it was made, and as long.
         let content = unsafe { std::slice::from_raw_parts(self.address.as_ptr(), bytes) };
         assert!(
-            content.iter().all(|byte| *byte == self.fill),
+            content.iter().step_by(STEP).all(|byte| *byte == self.fill),
             "{self:?} was overwritten"
         );
     }

@@ -250,7 +250,7 @@ unsafe impl Roots for HeapRoots<'_> {
 }
 
 /// So much smaller are heaps under Miri, which takes a millisecond where others take a microsecond.
-const SHRINK: usize = if cfg!(miri) { 50 } else { 1 };
+const SHRINK: usize = if cfg!(miri) { 250 } else { 1 };
 
 /// Random edges: `kinds` kinds, the last tenth of them without references.
 pub(crate) fn random_graph(nodes: usize, kinds: usize, edges_max: usize, seed: u64) -> Heap {
