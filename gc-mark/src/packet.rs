@@ -57,7 +57,7 @@ impl<'p> Packet<'p> {
     }
 
     /// Scans the packet: `scan` once for each object, front to back, and `prefetch` for each
-    /// object [`PREFETCH_AHEAD`] places before that.
+    /// object [`PREFETCH_AHEAD`] places before that, and for some still earlier.
     ///
     /// Afterwards, as long as the worker's open packet of this kind holds fewer than four objects,
     /// these are scanned too, newest first: a list is followed from node to node without a
