@@ -182,9 +182,9 @@ impl<'gc, C: Collector> Cx<'gc, C> {
         self.inside().external(bytes)
     }
 
-    /// Lets a cycle go on while this closure runs for long, up to where it begins to mark: that
-    /// waits for the closure's end. Allocating does so by itself now and then. A few instructions
-    /// if there is nothing to do.
+    /// Lets a cycle go on while this closure runs for long. That it begins, and that it begins to
+    /// mark, waits for the closure's end. Allocating does so by itself now and then. A few
+    /// instructions if there is nothing to do.
     #[inline]
     pub fn poll(&self) {
         if C::BARRIER != Barrier::None {

@@ -167,7 +167,7 @@ impl<'m, C: Collector> Inside<'m, C> {
     /// hands over what was logged, and acknowledges all that can be acknowledged here. Allocating
     /// does the same now and then.
     ///
-    /// A cycle cannot begin to *mark* before the closure has ended.
+    /// A cycle cannot begin, nor begin to *mark*, before the closure has ended.
     #[inline]
     pub fn poll(&self) {
         let core = &*self.shared.core;

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | is outside | the collector, holding `State::turn` |
 //! | enters | itself, stepped back outside and holding `State::turn` |
-//! | is inside | itself, at its next entry; or by [`World::poll`], but for H3 |
+//! | is inside | itself, at its next entry; or by [`World::poll`], but for H1 and H3 |
 //!
 //! *One at a time.* Entering stores `inside`, then loads `attention`; a handshake stores
 //! `attention`, then loads `inside`. Between the two there is a fence on each side
@@ -35,7 +35,8 @@
 //! *Inside.* What a closure holds was read before it acknowledges there. If marking began with
 //! that (H3), an object that was cut off while nobody logged could be in its hands alone. While the
 //! cycle arms, nobody relies on what is held: what a closure still writes into the heap is logged,
-//! and the rest is gone at its edge, where H3 finds it.
+//! and the rest is gone at its edge, where H3 finds it. (H1 could be acknowledged inside as well:
+//! then a closure that builds a large graph would log all of it.)
 //!
 //! *Seen once.* A mutator registers under the registry's lock, with the phase of that moment as
 //! acknowledged; the collector publishes and copies the registry under the same lock. So it is in
@@ -315,16 +316,19 @@ impl<L> World<L> {
         state.acked.store(asked, Ordering::Release);
     }
 
-    /// Acknowledges inside a closure, where references are held: anything but that marking begins.
-    /// True if there was something. The caller is inside and in the middle of no store.
+    /// Acknowledges inside a closure, where references are held: neither that a cycle begins, nor
+    /// that marking does. True if there was something. The caller is in the middle of no store.
     #[inline]
     pub(crate) fn poll(&self, state: &State<L>, ack: &dyn Fn(&mut L, Phase, Phase)) -> bool {
         // Acquire: pairs with the Release in `publish`.
         let asked = asked(self.attention.load(Ordering::Acquire));
         // Relaxed: while we are inside nobody else stores it.
         let acked = state.acked.load(Ordering::Relaxed);
-        let begins_marking = phase_of(asked) == Phase::Marking && phase_of(acked) != Phase::Marking;
-        let may_tell = asked != acked && !begins_marking;
+        let may_tell = match phase_of(acked) {
+            Phase::Idle => false,
+            Phase::Arming | Phase::Armed => asked != acked && phase_of(asked) != Phase::Marking,
+            Phase::Marking => asked != acked,
+        };
         if may_tell {
             Self::acknowledge(state, asked, ack);
         }
