@@ -208,8 +208,9 @@ static void *thread(void *seed)
     struct block blocks[BLOCKS] = { { NULL, 0, 0 } };
     unsigned random = (unsigned)(uintptr_t)seed;
     /* What the allocator needs for a thread comes from free pages: it has it before any block is
-     * freed that may not be accessed. */
-    free(malloc(1));
+     * freed that may not be accessed. A compiler may leave out a pair whose pointer it sees. */
+    void *volatile first = malloc(1);
+    free(first);
     pthread_barrier_wait(&started);
     for (int round = 0; round < (is_untouched ? rounds : 1); round++)
         live(blocks, &random);
