@@ -98,7 +98,7 @@ impl<S: PageSource> Heap<S> {
         reserve_bytes: usize,
         reserve_bytes_min: usize,
     ) -> Result<Self, ReserveError> {
-        let pages = PageHeap::new(source, reserve_bytes, reserve_bytes_min, metadata_bytes)?;
+        let mut pages = PageHeap::new(source, reserve_bytes, reserve_bytes_min, metadata_bytes)?;
         let heap_bytes = pages.heap_bytes();
         let page_count = heap_bytes / PAGE_BYTES;
         let marks_at = pages.metadata_base();
@@ -122,6 +122,12 @@ impl<S: PageSource> Heap<S> {
         let glue = unsafe { Bits::from_raw(glue_at, page_count.div_ceil(64)) };
         // SAFETY: as above; a multiple of 64 behind a page-aligned base.
         let lines = unsafe { Spans::lines_at(lines_at, page_count) };
+        const { assert!(PAGE_BYTES / Spans::line_bytes(1) == SHADOW_RATIO) };
+        const { assert!(GRANULE_BYTES * 8 == SHADOW_RATIO) };
+        // SAFETY: bits of a free page are zero already: pages go back when no bit of their granules
+        // is set. Its line says generation 0, as zeros do, and nobody writes to the line of a span
+        // that is dead: a span's number outlives it at most with those who find that generation.
+        unsafe { pages.set_shadows(&[0, bit_bytes(heap_bytes), 2 * bit_bytes(heap_bytes)]) };
         Ok(Self {
             base: pages.base(),
             pages,
@@ -131,21 +137,6 @@ impl<S: PageSource> Heap<S> {
             registry: Mutex::default(),
             metadata_is_huge: AtomicBool::new(false),
         })
-    }
-
-    /// Lets the bits and lines of free pages go back to the system with the pages.
-    ///
-    /// # Safety
-    ///
-    /// Who gives pages back has cleared all bits of their granules, nobody looks a span up by
-    /// anything but a page or an object in use, and nobody keeps a span's number beyond its death.
-    pub(crate) unsafe fn shadow_metadata(&mut self) {
-        const { assert!(PAGE_BYTES / Spans::line_bytes(1) == SHADOW_RATIO) };
-        const { assert!(GRANULE_BYTES * 8 == SHADOW_RATIO) };
-        let bits = bit_bytes(self.pages.heap_bytes());
-        // SAFETY: bits that are zero already, and lines of spans that are dead; this function's
-        // own preconditions.
-        unsafe { self.pages.set_shadows(&[0, bits, 2 * bits]) };
     }
 
     /// The page heap below.

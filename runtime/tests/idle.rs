@@ -3,7 +3,7 @@
 //! Mutants: `idle-never`, `idle-with-somebody-inside` are killed here.
 #![cfg(not(heapwright_loom))]
 
-use runtime::{Gc, Heap, Locked, Mutator, Root, Stats};
+use runtime::{Builder, FakeSource, Gc, Heap, Locked, Mutator, OnTheFly, Root, Stats};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
@@ -36,7 +36,9 @@ fn lightly_until(mutator: &mut Mutator, holds: impl Fn(&Heap) -> bool) {
 
 #[test]
 fn a_heap_that_has_emptied_is_noticed() {
-    let heap = Heap::new().unwrap();
+    let source = FakeSource::new();
+    let builder = Builder::new(OnTheFly::default()).page_source(source.clone());
+    let heap = builder.reserve_bytes(256 * MIB).build().unwrap();
     let mut mutator = heap.mutator();
     let kept = table(&mut mutator, 1000);
     let dropped = table(&mut mutator, 31_000);
@@ -46,6 +48,8 @@ fn a_heap_that_has_emptied_is_noticed() {
     drop(dropped);
     lightly_until(&mut mutator, |heap| heap.stats().heap_bytes < 16 * MIB);
     assert!(heap.stats().cycles < cycles + 5, "they become rare");
+    // What is free goes back at once, and its part of the heap's tables with it.
+    lightly_until(&mut mutator, |_| source.discarded_bytes() > 64 * MIB / 128);
     mutator.enter(|cx| {
         let table = kept.get(cx);
         let pieces = table.lock(cx);

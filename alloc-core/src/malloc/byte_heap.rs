@@ -109,10 +109,7 @@ impl<S: PageSource> ByteHeap<S> {
             Mode::Plain => None,
             Mode::Hardened => Some(Guard::new(&source, reserve_bytes.max(reserve_bytes_min))?),
         };
-        let mut heap = Heap::new(source, reserve_bytes, reserve_bytes_min)?;
-        // SAFETY: dead spans and large objects are wiped before their pages are given back, and a
-        // span's number is kept by those alone who hold it, or an object or a shelf of it.
-        unsafe { heap.shadow_metadata() };
+        let heap = Heap::new(source, reserve_bytes, reserve_bytes_min)?;
         // At once: what a vector grows by, the process's first heap cannot give yet.
         let mut depots = Vec::with_capacity(SizeClass::COUNT);
         depots.extend(

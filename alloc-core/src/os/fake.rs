@@ -44,6 +44,7 @@ struct State {
     records: Vec<Record>,
     /// A page of the latest region: whether it is committed.
     committed: Vec<bool>,
+    discarded_bytes: usize,
 }
 
 impl State {
@@ -151,6 +152,12 @@ impl FakeSource {
         let state = self.state();
         let of_kind = state.records.iter().filter(|r| r.call == call);
         of_kind.map(|r| r.range.clone()).collect()
+    }
+
+    /// Bytes that were discarded, over all calls.
+    #[must_use]
+    pub fn discarded_bytes(&self) -> usize {
+        self.state().discarded_bytes
     }
 
     /// All calls in order, failures included, with their ranges as in [`ranges`](Self::ranges).
@@ -289,8 +296,9 @@ unsafe impl PageSource for FakeSource {
     unsafe fn discard(&self, region: &FakeRegion, offset: usize, bytes: usize) {
         let range = offset..offset + bytes;
         assert!(range.end <= region.bytes, "discard outside of the region");
-        let state = self.state();
+        let mut state = self.state();
         let mut pages = pages_of(&range);
+        state.discarded_bytes += bytes;
         assert!(
             pages.all(|page| state.committed[page]),
             "discard of {bytes} bytes at {offset}, which are not committed"

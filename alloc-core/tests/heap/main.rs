@@ -6,8 +6,8 @@ mod black;
 mod owner;
 mod twin;
 
-use alloc_core::{FakeSource, SizeClass, ThreadCache, TypeInfo};
-use owner::{KINDS, Object, Owner, kind};
+use alloc_core::{FakeSource, Reach, SizeClass, ThreadCache, TypeInfo};
+use owner::{DYNAMIC, KINDS, Object, Owner, kind};
 use twin::{Random, Twin, random_kind};
 
 /// So much smaller are large heaps under Miri, and so much less is done in them.
@@ -230,8 +230,43 @@ fn a_full_heap_says_so_and_goes_on_once_something_died() {
     );
 }
 
+/// The bits and lines of free pages go back with the pages, and those of their neighbors stay.
 #[test]
-fn four_threads_allocate_while_two_sweep() {
+fn the_tables_of_pages_that_go_back_go_with_them() {
+    let source = FakeSource::new();
+    let owner = Owner::new(source.clone(), 64 << 20).unwrap();
+    let random = &mut Random(11);
+    let (mut cache, mut twin) = (ThreadCache::new(), Twin::default());
+    for _ in 0..3 {
+        let before = source.discarded_bytes();
+        while owner.heap.pages().stats().in_use_bytes < 48 << 20 {
+            let mut object = owner.alloc(&mut cache, &DYNAMIC, 24_000).unwrap();
+            object.write(7);
+            twin.insert(object);
+        }
+        owner.flush(&mut cache);
+        let first = twin.0.values().next().unwrap().start();
+        // A run of 9 MiB in which all die, and one in which all live, by turns.
+        twin.mark_where(&owner, |object| {
+            (object.start() - first) / (9 << 20) % 2 == 1
+        });
+        owner.begin_sweep();
+        owner.sweep_all();
+        let released_bytes = owner.heap.pages().release(usize::MAX, Reach::All);
+        assert!(released_bytes > 16 << 20);
+        // Three tables of a 128th each, of which the ends of a block's parts stay.
+        let discarded_bytes = source.discarded_bytes() - before;
+        assert!(
+            discarded_bytes > released_bytes / 128 * 3 / 2,
+            "{discarded_bytes}"
+        );
+        twin.check(&owner, random);
+        owner.heap.check_invariants();
+    }
+}
+
+#[test]
+fn four_threads_allocate_while_two_sweep_and_one_gives_back() {
     let owner = &Owner::new(FakeSource::new(), (64 << 20) / HEAP_SHRINK).unwrap();
     let random = &mut Random(3);
     let mut twin = Twin::default();
@@ -254,6 +289,13 @@ fn four_threads_allocate_while_two_sweep() {
                 })
             });
             let sweepers = [(); 2].map(|()| scope.spawn(|| owner.sweep_all()));
+            let giver = scope.spawn(|| {
+                for _ in 0..4 {
+                    owner.heap.pages().release(usize::MAX, Reach::All);
+                    std::thread::yield_now();
+                }
+            });
+            giver.join().unwrap();
             for sweeper in sweepers {
                 sweeper.join().unwrap();
             }

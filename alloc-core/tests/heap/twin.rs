@@ -126,9 +126,18 @@ impl Twin {
 
     /// Marks about `percent` of the objects and forgets the others; how many are forgotten.
     pub(crate) fn mark_some(&mut self, owner: &Owner, random: &mut Random, percent: usize) -> u32 {
+        self.mark_where(owner, |_| random.below(100) < percent)
+    }
+
+    /// Marks the objects that `lives` says and forgets the others; how many are forgotten.
+    pub(crate) fn mark_where(
+        &mut self,
+        owner: &Owner,
+        mut lives: impl FnMut(&Object) -> bool,
+    ) -> u32 {
         let before: BTreeSet<usize> = self.0.keys().copied().collect();
-        self.0.retain(|start, _| {
-            let lives = random.below(100) < percent;
+        self.0.retain(|start, object| {
+            let lives = lives(object);
             if lives {
                 let granule = owner.heap.granule_of(*start);
                 // SAFETY: an object's granule.

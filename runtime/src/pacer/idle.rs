@@ -36,6 +36,8 @@ pub(crate) struct Idle {
     misses: u32,
     /// The heap when the last one began, until it is known what that found.
     before_bytes: Option<usize>,
+    /// When it was last looked at, and what had been allocated by then, both since the last cycle.
+    seen: (Duration, usize),
 }
 
 /// How a heap is that has not been collected for some time.
@@ -68,20 +70,32 @@ impl Idle {
     /// In how long to look again; zero: a cycle is due.
     pub(crate) fn wait(&mut self, still: Still) -> Duration {
         let pause = self.pause(still.cost);
+        let rate = self.rate(still);
         if still.since < pause {
-            return pause - still.since;
+            // Once in between, for the rate: what comes before a pause is often a burst.
+            return (pause - still.since).min(pause / 2);
         }
         if still.allocated_bytes == 0 && !still.has_changed {
             self.judge(false);
             return pause;
         }
-        let rate = still.allocated_bytes as f64 / still.since.as_secs_f64();
         let seconds = (pause * PAUSES_TO_TRIGGER).as_secs_f64();
         if rate * seconds >= still.room_bytes as f64 {
             return pause;
         }
         self.before_bytes = Some(still.heap_bytes);
         Duration::ZERO
+    }
+
+    /// Bytes allocated a second since the last look, or since the last cycle.
+    fn rate(&mut self, still: Still) -> f64 {
+        let (mut since, mut allocated_bytes) = self.seen;
+        if still.since <= since || still.allocated_bytes < allocated_bytes {
+            (since, allocated_bytes) = (Duration::ZERO, 0);
+        }
+        self.seen = (still.since, still.allocated_bytes);
+        let bytes = still.allocated_bytes - allocated_bytes;
+        bytes as f64 / (still.since - since).as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// The heap has grown to its trigger.
@@ -122,7 +136,8 @@ mod tests {
     #[test]
     fn a_heap_is_let_alone_for_a_second_and_no_longer() {
         let mut idle = Idle::default();
-        assert_eq!(idle.wait(still(SECOND / 4)), SECOND * 3 / 4);
+        assert_eq!(idle.wait(still(SECOND / 4)), SECOND / 2);
+        assert_eq!(idle.wait(still(SECOND * 3 / 4)), SECOND / 4);
         assert_eq!(idle.wait(still(SECOND)), Duration::ZERO);
     }
 
@@ -132,7 +147,12 @@ mod tests {
             cost: SECOND,
             ..still(SECOND)
         };
-        assert_eq!(Idle::default().wait(dear), SECOND * 9);
+        assert_eq!(Idle::default().wait(dear), SECOND * 5);
+        let later = Still {
+            since: SECOND * 6,
+            ..dear
+        };
+        assert_eq!(Idle::default().wait(later), SECOND * 4);
     }
 
     #[test]
@@ -162,6 +182,20 @@ mod tests {
             ..nothing
         };
         assert_eq!(idle.wait(dropped), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_allocated_before_the_last_look_is_past() {
+        let after = |since, mib: usize| Still {
+            allocated_bytes: mib << 20,
+            ..still(since)
+        };
+        let mut idle = Idle::default();
+        assert_eq!(idle.wait(after(SECOND / 2, 800)), SECOND / 2);
+        assert_eq!(idle.wait(after(SECOND, 801)), Duration::ZERO);
+        // A cycle has come in between.
+        assert_eq!(idle.wait(after(SECOND * 2, 700)), SECOND);
+        assert_eq!(idle.wait(after(SECOND * 3, 701)), Duration::ZERO);
     }
 
     #[test]

@@ -22,6 +22,11 @@ trait Erased: Send + Sync {
     fn advise_huge(&self, region: &Region, offset: usize, bytes: usize) -> Result<(), SourceError>;
     fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError>;
     fn populate(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError>;
+    /// # Safety
+    ///
+    /// As [`PageSource::discard`].
+    unsafe fn discard(&self, region: &Region, offset: usize, bytes: usize);
+    fn discard_granule_bytes(&self) -> usize;
     fn release_granule_bytes(&self) -> usize;
 }
 
@@ -60,6 +65,15 @@ impl<S: PageSource> Erased for S {
 
     fn populate(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
         PageSource::populate(self, own::<S>(region), at, bytes)
+    }
+
+    unsafe fn discard(&self, region: &Region, offset: usize, bytes: usize) {
+        // SAFETY: the caller's own preconditions are the same.
+        unsafe { PageSource::discard(self, own::<S>(region), offset, bytes) }
+    }
+
+    fn discard_granule_bytes(&self) -> usize {
+        PageSource::discard_granule_bytes(self)
     }
 
     fn release_granule_bytes(&self) -> usize {
@@ -109,6 +123,15 @@ unsafe impl PageSource for AnySource {
 
     fn advise_small(&self, region: &Region, at: usize, bytes: usize) -> Result<(), SourceError> {
         self.0.advise_small(region, at, bytes)
+    }
+
+    unsafe fn discard(&self, region: &Region, offset: usize, bytes: usize) {
+        // SAFETY: the caller's own preconditions are the same.
+        unsafe { self.0.discard(region, offset, bytes) }
+    }
+
+    fn discard_granule_bytes(&self) -> usize {
+        self.0.discard_granule_bytes()
     }
 
     fn release_granule_bytes(&self) -> usize {
