@@ -262,10 +262,10 @@ where
         self.run_within(index, Some(objects_max))
     }
 
-    /// Objects scanned so far, as far as the workers have told: they do so once a packet.
+    /// Objects scanned so far, as far as the workers have told: they do so once in some thousand,
+    /// and when they find nothing to do.
     pub fn objects_done(&self) -> usize {
-        // Relaxed: a count.
-        self.marker.common.objects_done.load(Ordering::Relaxed)
+        self.marker.common.objects_done()
     }
 
     fn run_within(&self, index: usize, budget: Option<usize>) -> bool

@@ -25,6 +25,10 @@ use crate::tracer::{Alone, Shared, Sharing, Tracer};
 
 /// Objects for which it pays to move a packet, or half of one, to a worker at rest.
 const SHARE_MIN: usize = if cfg!(heapwright_loom) { 1 } else { 16 };
+/// Objects after which a worker tells how many it has scanned. A line that all write is the first
+/// that many markers wait for: told once a packet, beside the word that says who is busy, the count
+/// halved the gain of 50 markers, simulated (`docs/scale.md`).
+const TELL_OBJECTS: usize = 1024;
 
 /// What belongs to one worker; touched by nobody else while it runs.
 pub(crate) struct Local {
@@ -32,6 +36,8 @@ pub(crate) struct Local {
     deque: Deque<Work>,
     pub(crate) open: Open,
     pub(crate) counts: Outcome,
+    /// How many of the scanned objects the others know of.
+    told: usize,
 }
 
 /// What the workers of a round share.
@@ -39,12 +45,16 @@ pub(crate) struct Common {
     pub(crate) termination: Termination,
     /// The next root job to hand out; those from `jobs` on do not exist.
     pub(crate) jobs_taken: AtomicUsize,
-    /// Objects scanned so far in this round by workers that ran together, told once a packet.
-    pub(crate) objects_done: AtomicUsize,
+    /// Objects scanned so far in this round by workers that ran together, as far as told.
+    objects_done: OwnLine<AtomicUsize>,
     stealers: Box<[Stealer<Work>]>,
     /// The payload of the first panic.
     payload: Mutex<Option<Box<dyn Any + Send>>>,
 }
+
+/// What has a cache line to itself, and the one that is fetched with it.
+#[repr(align(128))]
+struct OwnLine<T>(T);
 
 impl Local {
     pub(crate) fn new(index: usize) -> Local {
@@ -54,6 +64,7 @@ impl Local {
             deque,
             open: Open::new(),
             counts: Outcome::default(),
+            told: 0,
         }
     }
 
@@ -90,6 +101,7 @@ impl Local {
     /// this one may never be run.
     pub(crate) fn begin(&mut self) {
         self.counts = Outcome::default();
+        self.told = 0;
         self.open.flush(1, &self.deque);
     }
 
@@ -156,7 +168,7 @@ impl Common {
         Common {
             termination: Termination::new(),
             jobs_taken: AtomicUsize::new(0),
-            objects_done: AtomicUsize::new(0),
+            objects_done: OwnLine(AtomicUsize::new(0)),
             stealers: locals.iter().map(|local| local.deque.stealer()).collect(),
             payload: Mutex::new(None),
         }
@@ -166,8 +178,24 @@ impl Common {
     pub(crate) fn reset(&mut self) {
         self.termination.reset();
         self.jobs_taken = AtomicUsize::new(0);
-        self.objects_done = AtomicUsize::new(0);
+        self.objects_done = OwnLine(AtomicUsize::new(0));
         self.take_payload();
+    }
+
+    /// Objects that workers have told of.
+    pub(crate) fn objects_done(&self) -> usize {
+        // Relaxed: a count.
+        self.objects_done.0.load(Ordering::Relaxed)
+    }
+
+    /// Tells how many objects a worker has scanned, if the others do not know of so many.
+    fn tell(&self, local: &mut Local, untold_min: usize) {
+        let untold = local.counts.objects - local.told;
+        if untold >= untold_min {
+            local.told = local.counts.objects;
+            // Relaxed: a count.
+            self.objects_done.0.fetch_add(untold, Ordering::Relaxed);
+        }
     }
 
     /// The payload of the first panic of the round.
@@ -333,6 +361,7 @@ where
         }
         if goal.is_some_and(|goal| local.counts.objects >= goal) {
             local.open.flush(1, &local.deque);
+            common.tell(local, 1);
             common.termination.quit(word);
             return false;
         }
@@ -340,6 +369,7 @@ where
             .next(word.anyone_resting())
             .or_else(|| common.steal(local));
         let Some(work) = work else {
+            common.tell(local, 1);
             match common.rest(word, local, goal.is_none()) {
                 Rest::Over => return true,
                 Rest::WorkLeft => continue,
@@ -348,15 +378,12 @@ where
                 Rest::Left => return true,
             }
         };
-        let before = local.counts.objects;
-        let left = goal.map_or(usize::MAX, |goal| goal - before);
+        let left = goal.map_or(usize::MAX, |goal| goal - local.counts.objects);
         let work = local.cut(work, left);
         if !common.guard(|| Tracer::<M, Shared>::new(task.model, local, left).run(work)) {
             return true;
         }
-        let done = local.counts.objects - before;
-        // Relaxed: a count.
-        common.objects_done.fetch_add(done, Ordering::Relaxed);
+        common.tell(local, TELL_OBJECTS);
     }
 }
 

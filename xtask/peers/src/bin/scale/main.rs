@@ -40,7 +40,7 @@ const COSTS: Costs = Costs {
     stolen: 500.0,
     start: 3000.0,
     memory: 0.0,
-    counts_apart: false,
+    tell: 1024,
 };
 
 /// An object on a tree in the order of allocation, in nanoseconds.
@@ -106,19 +106,15 @@ fn each_ns(outcome: &Outcome) -> f64 {
 fn sweep(shape: &Shape, costs: Costs) {
     println!("\n{}, {:.1} ns an object:\n", shape.name, costs.object);
     println!(
-        "| markers | ms | speed-up | idle | at the line | steals | counts apart | memory bounded |"
+        "| markers | ms | speed-up | idle | at the line | steals | told once a packet | memory bounded |"
     );
     println!("|--:|--:|--:|--:|--:|--:|--:|--:|");
     let one = Simulation::run(shape, 1, costs).over_ns;
     for markers in MARKERS {
         let run = |costs| Simulation::run(shape, markers, costs);
         let as_is = run(costs);
-        let apart = run(Costs {
-            counts_apart: true,
-            ..costs
-        });
+        let by_packet = run(Costs { tell: 0, ..costs });
         let bounded = run(Costs {
-            counts_apart: true,
             memory: MEMORY,
             ..costs
         });
@@ -130,7 +126,7 @@ fn sweep(shape: &Shape, costs: Costs) {
             share(as_is.idle_ns),
             share(as_is.shared_ns),
             as_is.steals,
-            one / apart.over_ns,
+            one / by_packet.over_ns,
             one / bounded.over_ns,
         );
     }

@@ -46,8 +46,9 @@ pub(crate) struct Costs {
     pub(crate) start: f64,
     /// An object by the bandwidth of the machine's memory; 0: it has no bounds.
     pub(crate) memory: f64,
-    /// The count of scanned objects has a line a worker, and not one of the round's.
-    pub(crate) counts_apart: bool,
+    /// Scanned objects are told once so many, on a line of their own; 0: once a packet, on that of
+    /// the round's words.
+    pub(crate) tell: u64,
 }
 
 /// What a round came to.
@@ -92,6 +93,7 @@ struct Worker {
     deque: VecDeque<(Ps, Vec<u32>)>,
     line: Line,
     open: Vec<u32>,
+    untold: u64,
 }
 
 /// A round.
@@ -104,8 +106,10 @@ pub(crate) struct Simulation<'s> {
     busy: usize,
     resting: usize,
     over: bool,
-    /// The round's words: termination, and the count where it is not apart.
+    /// The words of the round's termination.
     word: Line,
+    /// The count of scanned objects, where it is apart.
+    count: Line,
     events: BinaryHeap<Reverse<(Ps, usize)>>,
     outcome: Outcome,
 }
@@ -119,6 +123,7 @@ impl<'s> Simulation<'s> {
             deque: VecDeque::new(),
             line: Line::default(),
             open: Vec::new(),
+            untold: 0,
         };
         let start = |index| Reverse((ps(costs.start) * index as Ps, index));
         let mut simulation = Self {
@@ -131,6 +136,7 @@ impl<'s> Simulation<'s> {
             resting: 0,
             over: false,
             word: Line::default(),
+            count: Line::default(),
             events: (0..markers).map(start).collect(),
             outcome: Outcome::default(),
         };
@@ -155,7 +161,8 @@ impl<'s> Simulation<'s> {
             State::Stealing { victim } => Some(self.steal(index, victim, now)),
             State::Counting => {
                 self.workers[index].state = State::Busy;
-                Some(self.exchange(index, now))
+                self.workers[index].untold = 0;
+                Some(self.tell(index, now))
             }
             State::Leaving => self.leave(index, now),
             State::Resting { waits } => self.rest(index, now, waits),
@@ -170,6 +177,15 @@ impl<'s> Simulation<'s> {
 
     fn exchange(&mut self, index: usize, now: Ps) -> Ps {
         let done = self.word.write(index, now, ps(self.costs.transfer));
+        self.outcome.shared_ns += (done - now) as f64 / 1000.0;
+        done
+    }
+
+    fn tell(&mut self, index: usize, now: Ps) -> Ps {
+        if self.costs.tell == 0 {
+            return self.exchange(index, now);
+        }
+        let done = self.count.write(index, now, ps(self.costs.transfer));
         self.outcome.shared_ns += (done - now) as f64 / 1000.0;
         done
     }
@@ -324,6 +340,7 @@ impl<'s> Simulation<'s> {
 
     /// Scans a packet, and what can be followed from it; when that is done.
     fn scan(&mut self, index: usize, packet: Vec<u32>, now: Ps) -> Ps {
+        let before = self.outcome.objects;
         self.outcome.packets += 1;
         self.outcome.objects += packet.len() as u64;
         let by_memory = self.costs.memory * self.busy as f64;
@@ -346,8 +363,10 @@ impl<'s> Simulation<'s> {
             self.visit_targets(index, node, now);
         }
         self.outcome.scanned_ns = self.outcome.scanned_ns.max(now as f64 / 1000.0);
-        if !self.costs.counts_apart {
-            self.workers[index].state = State::Counting;
+        let worker = &mut self.workers[index];
+        worker.untold += self.outcome.objects - before;
+        if worker.untold >= self.costs.tell {
+            worker.state = State::Counting;
         }
         now
     }
@@ -383,7 +402,7 @@ mod tests {
         stolen: 300.0,
         start: 1000.0,
         memory: 0.0,
-        counts_apart: false,
+        tell: 1024,
     };
 
     #[test]
