@@ -118,6 +118,15 @@ fn marks_in_words_are_all_claimed() {
     assert_eq!(mark(&edges, None), vec![1; nodes]);
 }
 
+/// Node 0 leads to 4096, with the first mark of word 64, and then to 1.
+#[test]
+fn a_mark_is_claimed_in_its_own_word() {
+    let mut edges = vec![vec![]; 4160];
+    edges[0] = vec![4096, 1];
+    let scans = mark(&edges, None);
+    assert_eq!((scans[1], scans[4096], scans[4097]), (1, 1, 0));
+}
+
 /// Node 0 leads to 64 to 73, which lead to nothing; 69 is won by another worker after the look.
 #[test]
 fn what_others_have_claimed_meanwhile_is_not_scanned() {
