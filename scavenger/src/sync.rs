@@ -46,3 +46,26 @@ pub(crate) fn wait<'m, T>(
         }
     }
 }
+
+/// Waits for `time` to pass, or for a notification. Loom's time passes at once.
+#[cfg(not(all(heapwright_loom, feature = "loom")))]
+pub(crate) fn wait_out<'m, T>(
+    _mutex: &'m Mutex<T>,
+    condvar: &Condvar,
+    guard: MutexGuard<'m, T>,
+    time: Duration,
+) -> MutexGuard<'m, T> {
+    wait(condvar, guard, Some(time))
+}
+
+/// As above.
+#[cfg(all(heapwright_loom, feature = "loom"))]
+pub(crate) fn wait_out<'m, T>(
+    mutex: &'m Mutex<T>,
+    _condvar: &Condvar,
+    guard: MutexGuard<'m, T>,
+    _time: Duration,
+) -> MutexGuard<'m, T> {
+    drop(guard);
+    lock(mutex)
+}

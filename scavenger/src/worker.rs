@@ -4,17 +4,22 @@
 //! when the heap is gone it ends. Memory goes back on a program that does nothing, because the
 //! thread wakes by time and not by allocation.
 //!
-//! What others ask of it is one record under a mutex, the *request*: the goal, and two flags.
+//! What others ask of it is one record under a mutex, the *request*: the goal, and three flags.
 //!
 //! | flag       | meaning                       | set by            | cleared by               |
 //! |------------|-------------------------------|-------------------|--------------------------|
 //! | `told`     | goal or heap may have changed | `Shared::tell`    | the thread, as it reads  |
+//! | `settling` | the thread will look by itself | the thread       | the thread, soon after   |
 //! | `stopping` | the thread must end           | the handle's drop | nobody                   |
+//!
+//! A small heap may end a collection every tenth of a millisecond, and to wake a thread takes a
+//! tenth of that. So a thread that has looked because it was told *settles* before it sleeps: it
+//! looks again after [`SETTLE`], and whoever has news meanwhile need not wake it.
 //!
 //! *No wake-up is lost.* The thread clears `told` in the same critical section in which it reads
 //! the goal, *before* it looks at the heap; and it sleeps only if it finds both flags clear under
-//! the lock. So whatever is told after that reading finds it either awake, and sets a flag that
-//! it will find, or waiting on the condition variable, and wakes it.
+//! the lock. So whatever is told after that reading finds it either awake or settling, and sets a
+//! flag that it will find, or waiting on the condition variable, and wakes it.
 //!
 //! What it has done is a second record under a mutex of its own, so that a snapshot is consistent
 //! in itself. No lock is held while the heap or the policy is called.
@@ -24,11 +29,14 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Arc, Condvar, Mutex, Weak, lock, thread, wait};
+use crate::sync::{Arc, Condvar, Mutex, Weak, lock, thread, wait, wait_out};
 use crate::{Action, Goal, Latencies, Outcome, PageHeap, Policy, Refused, Usage};
 
 /// The shortest sleep, whatever a policy says.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
+
+/// After how long it looks again when it was told of something.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// What the worker has done so far: a snapshot, consistent in itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +84,7 @@ pub struct Worker {
 struct Request {
     goal: Goal,
     told: bool,
+    settling: bool,
     stopping: bool,
 }
 
@@ -184,7 +193,9 @@ impl Shared {
         let mut request = lock(&self.request);
         change(&mut request);
         request.told = true;
-        self.changed.notify_one();
+        if !request.settling || request.stopping {
+            self.changed.notify_one();
+        }
     }
 
     /// The thread's whole life.
@@ -206,7 +217,7 @@ impl Shared {
             if told {
                 policy.tell(began);
             }
-            match policy.next(began, usage, goal) {
+            let time = match policy.next(began, usage, goal) {
                 Action::Release { bytes_max, sparse } => {
                     let result = self.release(&*heap, bytes_max, sparse);
                     let ended = clock();
@@ -217,15 +228,16 @@ impl Shared {
                     };
                     lock(&self.statistics).note(sparse, outcome);
                     policy.released(ended, outcome);
+                    continue;
                 }
-                Action::Sleep(time) => {
-                    drop(heap);
-                    self.sleep(Some(time.max(SLEEP_MIN)));
-                }
-                Action::Park => {
-                    drop(heap);
-                    self.sleep(None);
-                }
+                Action::Sleep(time) => Some(time.max(SLEEP_MIN)),
+                Action::Park => None,
+            };
+            drop(heap);
+            if told {
+                self.settle(time.map_or(SETTLE, |time| time.min(SETTLE)));
+            } else {
+                self.sleep(time);
             }
         }
     }
@@ -235,6 +247,16 @@ impl Shared {
         let mut request = lock(&self.request);
         let told = std::mem::take(&mut request.told);
         (!request.stopping).then_some((request.goal, told))
+    }
+
+    /// Sleeps for that time, unless it must end.
+    fn settle(&self, time: Duration) {
+        let mut request = lock(&self.request);
+        if !request.stopping {
+            request.settling = true;
+            request = wait_out(&self.request, &self.changed, request, time);
+            request.settling = false;
+        }
     }
 
     /// Sleeps until there is news or, if there is a time, at most for that. May return early: the

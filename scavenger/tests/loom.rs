@@ -103,7 +103,7 @@ fn a_goal_reaches_a_parking_worker() {
 
 /// Pages come free, and are told of, while the worker may be looking at the heap as it was.
 ///
-/// Kills: `news-cleared-after-the-look`.
+/// Kills: `news-cleared-after-the-look`, `settles-for-ever`.
 #[test]
 fn pages_that_come_free_are_seen() {
     explore("pages_that_come_free_are_seen", || {

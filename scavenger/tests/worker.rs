@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scavenger::{Action, Goal, Outcome, PageHeap, Policy, Refused, Usage, Worker, monotonic};
 
@@ -137,4 +137,23 @@ impl Policy for Asked {
     }
     fn released(&mut self, _now: Duration, _outcome: Outcome) {}
     fn tell(&mut self, _now: Duration) {}
+}
+
+/// Who has news all the time does not wake the worker for each.
+#[test]
+fn a_worker_that_has_looked_settles() {
+    let (asked, is_asked) = channel();
+    let heap = Arc::new(Plain);
+    let worker = Worker::spawn(Arc::downgrade(&heap), monotonic(), Asked(asked)).unwrap();
+    is_asked.recv_timeout(LONG).expect("asked at once");
+    let begun = Instant::now();
+    for _ in 0..200 {
+        worker.wake();
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    worker.stop();
+    // Twice in 10 ms: when it is told, and when it has settled.
+    let looks_max = 2 * (begun.elapsed().as_millis() / 10 + 2);
+    let looks = is_asked.try_iter().count();
+    assert!(looks as u128 <= looks_max, "{looks} of {looks_max}");
 }

@@ -11,6 +11,10 @@ use alloc_core::HUGE_PAGE_BYTES;
 use gc_sweep::{Background, Step};
 use std::sync::{Arc, Weak};
 
+/// What the heap must have left to grow by: as much as is put ahead of it at the most. A heap that
+/// lives in some megabytes needs none of that.
+pub(crate) const ROOM_BYTES_MIN: usize = 4 * HUGE_PAGE_BYTES;
+
 /// The thread of one heap.
 #[derive(Default)]
 pub(crate) struct Ahead {
@@ -68,7 +72,7 @@ impl Ahead {
 fn step(core: &Core) -> Step {
     // Relaxed: see `ask`.
     core.ahead.asked.store(false, Ordering::Relaxed);
-    let is_wanted = core.account.room_bytes() >= HUGE_PAGE_BYTES;
+    let is_wanted = core.account.room_bytes() >= ROOM_BYTES_MIN;
     if is_wanted && core.heap.pages().back_ahead() {
         Step::More
     } else {

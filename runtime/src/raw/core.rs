@@ -5,7 +5,7 @@ use crate::cleanup::Cleanups;
 use crate::debug::Debug;
 use crate::finalize::Finalizers;
 use crate::pacer::{self, Policy};
-use crate::ports::ahead::Ahead;
+use crate::ports::ahead::{self, Ahead};
 use crate::ports::refill::RefillPort;
 use crate::ports::scavenge;
 use crate::ports::source::AnySource;
@@ -26,7 +26,7 @@ use crate::stack::StackList;
 use crate::stats::{Counters, CycleStats, Stats};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock, yield_now};
 use crate::weak::WeakList;
-use alloc_core::{Exhausted, HUGE_PAGE_BYTES, Heap, SizeClass, ThreadCache, TypeInfo};
+use alloc_core::{Exhausted, Heap, SizeClass, ThreadCache, TypeInfo};
 use gc_mark::{Kind, Object};
 use gc_sweep::{Background, Sweeper};
 use scavenger::Worker;
@@ -295,7 +295,7 @@ impl Core {
                 self.heap.alloc_large(&refill, info, bytes, black)
             }
         };
-        if self.heap.pages().is_low() && self.account.room_bytes() >= HUGE_PAGE_BYTES {
+        if self.heap.pages().is_low() && self.account.room_bytes() >= ahead::ROOM_BYTES_MIN {
             self.ahead.ask();
         }
         allocated
