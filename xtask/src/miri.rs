@@ -122,6 +122,11 @@ const LEFT_OUT: &[LeftOut] = &[
     },
     LeftOut {
         package: "alloc-core",
+        what: What::Tests("the_tables_of_pages"),
+        why: "tens of MiB, written and looked at",
+    },
+    LeftOut {
+        package: "alloc-core",
         what: What::Tests("alignments_of_a_page"),
         why: "a hundred large objects",
     },
@@ -279,6 +284,7 @@ const LEFT_OUT: &[LeftOut] = &[
 
 /// What of `runtime` is too long.
 const RUNTIME: &[&str] = &[
+    "alone",
     "beside",
     "between",
     "cleanups",
@@ -288,6 +294,7 @@ const RUNTIME: &[&str] = &[
     "failure",
     "finalizers",
     "heap_programs",
+    "idle",
     "known_bugs",
     "lifetimes",
     "local",
