@@ -100,8 +100,14 @@ fn mark(edges: &[Vec<usize>], rival: Option<usize>) -> Vec<usize> {
     let shared = Heap::new(edges.to_vec(), rival);
     let round = marker.round(&shared, roots);
     round.run(0);
+    let told = round.objects_done();
     assert!(round.finish().expect("no port panics").drained);
     assert_eq!(alone.scans(), shared.scans());
+    assert_eq!(
+        shared.scans().iter().sum::<usize>(),
+        told,
+        "objects are told"
+    );
     alone.scans()
 }
 
@@ -118,6 +124,14 @@ fn marks_in_words_are_all_claimed() {
     assert_eq!(mark(&edges, None), vec![1; nodes]);
 }
 
+/// A list of 5,000 nodes, which no packet holds.
+#[test]
+fn lists_are_followed_and_told() {
+    let edges: Vec<Vec<usize>> = (1..5000).map(|next| vec![next]).collect();
+    let edges = [edges, vec![vec![]]].concat();
+    assert_eq!(mark(&edges, None), vec![1; 5000]);
+}
+
 /// Node 0 leads to 4096, with the first mark of word 64, and then to 1.
 #[test]
 fn a_mark_is_claimed_in_its_own_word() {
@@ -127,11 +141,11 @@ fn a_mark_is_claimed_in_its_own_word() {
     assert_eq!((scans[1], scans[4096], scans[4097]), (1, 1, 0));
 }
 
-/// Node 0 leads to 64 to 73, which lead to nothing; 69 is won by another worker after the look.
+/// Node 0 leads to 73 to 64, which lead to nothing; 69 is won by another worker after the look.
 #[test]
 fn what_others_have_claimed_meanwhile_is_not_scanned() {
     let mut edges = vec![vec![]; 74];
-    edges[0] = (64..74).collect();
+    edges[0] = (64..74).rev().collect();
     let scans = mark(&edges, Some(69));
     assert_eq!(scans[64..], [1, 1, 1, 1, 1, 0, 1, 1, 1, 1]);
 }
