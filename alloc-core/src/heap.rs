@@ -86,6 +86,17 @@ const fn metadata_bytes(heap_bytes: usize) -> usize {
         + Spans::line_bytes(heap_bytes / PAGE_BYTES)
 }
 
+/// Bytes of pages of which a [`Heap`] can have so many in use that they and what it knows of them
+/// take `bytes` together: 128 parts of 131.
+///
+/// ```
+/// assert_eq!(alloc_core::pages_within(131 << 20), 128 << 20);
+/// ```
+#[must_use]
+pub const fn pages_within(bytes: usize) -> usize {
+    bytes / (PAGE_BYTES + 3 * (PAGE_BYTES / SHADOW_RATIO)) * PAGE_BYTES
+}
+
 impl<S: PageSource> Heap<S> {
     /// Reserves a heap of up to `reserve_bytes` (halved until the source accepts, down to
     /// `reserve_bytes_min`) and its metadata. Nothing is touched yet.

@@ -38,7 +38,7 @@ mod sync;
 mod models;
 
 pub use bits::Bits;
-pub use heap::Heap;
+pub use heap::{Heap, pages_within};
 pub use inspect::{Census, Found, Occupancy};
 pub use os::{FakeRegion, FakeSource, Mmap, MmapRegion, PageSource, SourceCall, SourceError};
 pub use page_alloc::PageAlloc;

@@ -132,9 +132,10 @@ impl<C: Collector> Runtime<C> {
         }
     }
 
-    /// Sets or lifts the size that heap and overhead together should not exceed, in bytes: cycles
-    /// begin earlier and free memory goes back sooner as it comes near. It is soft: where keeping
-    /// it would take more than half of the processors it is exceeded. At any time, from any thread.
+    /// Sets or lifts the size that the heap should not exceed, in bytes of its pages and of its own
+    /// tables, 3/128 of those: cycles begin earlier and free memory goes back sooner as it comes
+    /// near. What else the process has is not counted. It is soft: where keeping it would take more
+    /// than half of the processors it is exceeded. At any time, from any thread.
     ///
     /// What must never be exceeded is [`Builder::limit_bytes`], which is such a limit as well.
     pub fn set_memory_limit(&self, limit_bytes: Option<usize>) {

@@ -79,8 +79,8 @@ pub struct Stats {
     pub retained_bytes: usize,
     /// Bytes of free pages given back to the operating system.
     pub released_bytes: usize,
-    /// The size that heap and overhead together should not exceed, if there is one: the lower of
-    /// the soft limit and the hard one.
+    /// The size that the heap should not exceed, if there is one: the lower of the soft limit and
+    /// the hard one.
     pub limit_bytes: Option<usize>,
     /// Giving memory back.
     pub scavenge: ScavengeStats,

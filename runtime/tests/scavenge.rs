@@ -327,6 +327,16 @@ fn a_call_for_everything_ends_in_time() {
     );
 }
 
+/// What a heap knows of its pages is memory as well.
+#[test]
+fn a_limit_counts_the_heaps_own_tables() {
+    let heap = Heap::builder().gc_off().build().unwrap();
+    heap.set_memory_limit(Some(131 * MIB));
+    let goal_bytes = runtime::pacer::limit_goal_bytes(128 * MIB, 0);
+    assert_eq!(heap.stats().goal_bytes, goal_bytes);
+    assert_eq!(heap.stats().limit_bytes, Some(131 * MIB));
+}
+
 #[test]
 fn a_limit_is_taken_from_the_control_group() {
     let heap = Heap::builder().limit_from_cgroup(50).build().unwrap();

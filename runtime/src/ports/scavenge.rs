@@ -77,7 +77,7 @@ impl PageHeap for Core {
     /// Above the memory limit no huge page is worth its memory: all that is free may go.
     fn release_sparse(&self, bytes_max: usize) -> Result<usize, Refused> {
         let goal = Goal {
-            limit_bytes: self.account.settings().limit_bytes,
+            limit_bytes: self.account.limit_pages_bytes(),
             ..Goal::default()
         };
         let usage = Usage {

@@ -194,10 +194,18 @@ impl Account {
         {
             let mut pace = lock(&self.pace);
             change(&mut pace.settings);
-            let settings = pace.settings;
+            let settings = Settings {
+                limit_bytes: pace.limit_pages_bytes(),
+                ..pace.settings
+            };
             pace.pacer.set(settings);
         }
         self.repace(in_use_bytes);
+    }
+
+    /// What a memory limit leaves for pages.
+    pub(crate) fn limit_pages_bytes(&self) -> Option<usize> {
+        lock(&self.pace).limit_pages_bytes()
     }
 
     /// The settings.
@@ -412,6 +420,10 @@ impl Account {
 }
 
 impl Pace {
+    fn limit_pages_bytes(&self) -> Option<usize> {
+        self.settings.limit_bytes.map(alloc_core::pages_within)
+    }
+
     /// The plan, now that so many bytes are known to have survived the last cycle.
     fn plan(&mut self, survived_bytes: usize) -> pacer::Plan {
         let Some(ended) = self.ended.take() else {
@@ -434,7 +446,7 @@ impl Pace {
             Policy::Off => None,
         };
         let goal = pacer::goal_bytes(survived_bytes, percent);
-        let Some(limit_bytes) = self.settings.limit_bytes else {
+        let Some(limit_bytes) = self.limit_pages_bytes() else {
             return goal;
         };
         let holes_bytes = in_use_bytes.saturating_sub(survived_bytes);

@@ -329,7 +329,7 @@ impl Core {
                 live_bytes,
                 in_use_bytes,
             ));
-            scavenger.set_limit(self.account.settings().limit_bytes);
+            scavenger.set_limit(self.account.limit_pages_bytes());
         }
     }
 
