@@ -99,6 +99,19 @@ pub(crate) fn relax(round: u32) {
     }
 }
 
+/// Lets others run as [`relax`] does, and yields to nobody. Where all processors are busy, who
+/// yields gets one back after a time slice, that is milliseconds; who sleeps is put before others
+/// when the time is over.
+pub(crate) fn doze(round: u32) {
+    #[cfg(heapwright_loom)]
+    relax(round);
+    #[cfg(not(heapwright_loom))]
+    match round {
+        0..256 => std::hint::spin_loop(),
+        _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+    }
+}
+
 // The model's parking lot: one queue for all words, under a lock like the real one's.
 #[cfg(heapwright_loom)]
 loom::lazy_static! {

@@ -16,7 +16,7 @@ const SHARE_MAX: f64 = 0.5;
 const FIXED_COST_SHARE: f64 = 0.02;
 
 /// What the goal is raised by at most for the sake of the fixed costs.
-const FIXED_COST_HEADROOM_BYTES_MAX: f64 = (64 << 20) as f64;
+const FIXED_COST_HEADROOM_BYTES_MAX: f64 = (24 << 20) as f64;
 
 /// Of the way from live to goal: the earliest and the latest trigger.
 const TRIGGER_RANGE: (f64, f64) = (45.0 / 64.0, 61.0 / 64.0);

@@ -12,7 +12,7 @@
 //! closed; and the collector ends its round when those who are in have left. They stay for a
 //! bounded number of objects and wait for nobody.
 
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, relax};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, doze};
 use std::ptr;
 
 const OPEN: usize = 1;
@@ -55,7 +55,7 @@ impl Assist {
         let mut round = 0;
         // Acquire: pairs with the Release in `Leave`; the work is not used any more.
         while self.word.load(Ordering::Acquire) != 0 {
-            relax(round);
+            doze(round);
             round += 1;
         }
     }

@@ -58,7 +58,8 @@
 use crate::raw::fences::Fences;
 use crate::raw::phase::Phase;
 use crate::sync::{
-    AtomicUsize, Condvar, Lent, Mutex, Ordering, ProtocolCell, lock, relax, thread_token, wait,
+    AtomicUsize, Condvar, Lent, Mutex, Ordering, ProtocolCell, doze, lock, relax, thread_token,
+    wait,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -398,7 +399,7 @@ impl<L> World<L> {
                     return;
                 }
             }
-            relax(round);
+            doze(round);
             round += 1;
             if begun.elapsed() > LATE {
                 late(state, begun.elapsed());
