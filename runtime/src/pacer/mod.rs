@@ -27,7 +27,7 @@
 //! * *Growth is expected.* The share of new bytes that lived last time is expected to live again,
 //!   so that a heap that loads data triggers in time.
 //! * *A cycle has a fixed cost.* Whatever the percentage, the goal leaves so much that fixed
-//!   costs take a fiftieth of the processors, within 64 MiB.
+//!   costs take a fiftieth of the processors, within 24 MiB.
 //! * *A limit that cannot be kept slips by a computed amount*: to where the collector, fixed costs
 //!   included, takes no more than the program gets. Go marks on without assists, at a quarter of
 //!   the processors or more, though the program may have work for one only.
