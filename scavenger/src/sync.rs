@@ -47,25 +47,16 @@ pub(crate) fn wait<'m, T>(
     }
 }
 
-/// Waits for `time` to pass, or for a notification. Loom's time passes at once.
-#[cfg(not(all(heapwright_loom, feature = "loom")))]
+/// Waits for `time` to pass, or for a notification. A model's time passes at once.
 pub(crate) fn wait_out<'m, T>(
-    _mutex: &'m Mutex<T>,
+    mutex: &'m Mutex<T>,
     condvar: &Condvar,
     guard: MutexGuard<'m, T>,
     time: Duration,
 ) -> MutexGuard<'m, T> {
+    if cfg!(heapwright_loom) {
+        drop(guard);
+        return lock(mutex);
+    }
     wait(condvar, guard, Some(time))
-}
-
-/// As above.
-#[cfg(all(heapwright_loom, feature = "loom"))]
-pub(crate) fn wait_out<'m, T>(
-    mutex: &'m Mutex<T>,
-    _condvar: &Condvar,
-    guard: MutexGuard<'m, T>,
-    _time: Duration,
-) -> MutexGuard<'m, T> {
-    drop(guard);
-    lock(mutex)
 }
