@@ -222,7 +222,7 @@ const LEFT_OUT: &[LeftOut] = &[
     },
     LeftOut {
         package: "runtime",
-        what: What::Targets(&["escape", "search"]),
+        what: What::Targets(&["escape", "pacing", "search"]),
         why: "safe code on one thread, and minutes of it",
     },
     LeftOut {
