@@ -1,7 +1,7 @@
-//! Everything together for long, under one limit: the latency ring, cyclic graphs, random programs
-//! beside their twins, byte strings as programs on heaps of their own, and a hoard that takes what
-//! is left, by threads that come and go; with page requests that are refused now and then and
-//! handshakes that are late.
+//! Everything together for long, under one limit: the latency ring, cyclic graphs, the demo's graph
+//! of packages beside its oracle, random programs beside their twins, byte strings as programs on
+//! heaps of their own, and a hoard that takes what is left, by threads that come and go; with page
+//! requests that are refused now and then and handshakes that are late.
 //!
 //! Whatever a thread looks at must be alive and itself. At the end the books must balance: nothing
 //! live, each object dropped once, all pages given back. While it runs, what is resident must stay
@@ -16,6 +16,17 @@
 #[path = "soak/audit.rs"]
 mod audit;
 mod common;
+#[allow(dead_code, reason = "the demo asks for more")]
+#[path = "../examples/demo"]
+mod demo {
+    mod adjacency;
+    pub(crate) mod data;
+    pub(crate) mod graph;
+    pub(crate) mod oracle;
+    pub(crate) mod queries;
+    pub(crate) mod query;
+    pub(crate) mod upload;
+}
 #[allow(dead_code, reason = "the other tests ask for more")]
 #[path = "programs/graph.rs"]
 mod graph;
@@ -25,6 +36,8 @@ mod heap_program;
 mod make;
 #[path = "programs/objects.rs"]
 mod objects;
+#[path = "soak/packages.rs"]
+mod packages;
 #[path = "soak/source.rs"]
 mod source;
 #[path = "soak/work.rs"]
@@ -32,6 +45,7 @@ mod work;
 
 use audit::{Sample, check_books, check_samples, resident_bytes};
 use common::{Random, seed};
+use packages::{Packages, packages};
 use runtime::{Builder, Debug, Heap, Mmap, OnTheFly};
 use source::{Faults, Unreliable};
 use std::io::Write;
@@ -138,14 +152,16 @@ fn books_balance_and_nothing_grows() {
         length.as_secs_f64()
     ));
     let _watch = watch(length);
+    let packages_read = Packages::read();
     let before = resident_bytes();
     let faults = Arc::new(Faults::default());
     let common = Common {
         heap: build(&faults),
         counts: Arc::new(Counts::default()),
+        packages: packages_read,
         is_over: AtomicBool::new(false),
     };
-    let work = [ring, churn, program, program, strings, hoard];
+    let work = [ring, churn, packages, program, program, strings, hoard];
     let samples = std::thread::scope(|scope| {
         for (number, work) in (1..).zip(work) {
             let common = &common;
@@ -158,10 +174,12 @@ fn books_balance_and_nothing_grows() {
     let counts = &common.counts;
     let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
     say(&format!(
-        "soak: ok messages={} graphs={} steps={} programs={} threads={} slowest_us={} {seen} \
+        "soak: ok messages={} graphs={} answers={} replaced={} steps={} programs={} threads={} slowest_us={} {seen} \
          {booked}",
         load(&counts.messages),
         load(&counts.graphs),
+        load(&counts.answers),
+        load(&counts.replaced),
         load(&counts.steps),
         load(&counts.programs),
         load(&counts.threads),

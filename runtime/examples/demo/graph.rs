@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use runtime::{Collector, Cx, Gc, GcCell, Locked, Mutator, Root, Trace, Weak};
 
-use crate::data::Record;
+use super::data::Record;
 
 /// Objects created or relinked within one closure, so that a collector that waits for closures
 /// to end does not wait long. Measured on the embedded archive: well under a millisecond each.

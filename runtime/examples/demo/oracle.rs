@@ -9,9 +9,9 @@
 //! The writer replaces packages but keeps the graph's shape, so an answer, as a set of names
 //! with distances, is the same at every moment, and a comparison is exact and not a bound.
 
-use crate::adjacency::{Edges, FAR, components};
-use crate::data::Record;
-use crate::query::{Kind, Query};
+use super::adjacency::{Edges, FAR, components};
+use super::data::Record;
+use super::query::{Kind, Query};
 
 /// One package of an answer, as the heap's objects tell it.
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +278,3 @@ fn same_count(got: usize, want: usize) -> Result<(), String> {
         false => Err(format!("{got} where {want} are right")),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,9 +7,9 @@
 
 use runtime::{Collector, Cx, Gc, Trace};
 
-use crate::graph::Package;
-use crate::oracle::Member;
-use crate::query::{Kind, Query};
+use super::graph::Package;
+use super::oracle::Member;
+use super::query::{Kind, Query};
 
 /// One package that a walk reached.
 #[derive(Trace)]

@@ -1,6 +1,6 @@
 //! What can be asked of the graph, in terms that know neither heap nor oracle.
 
-use crate::oracle::Oracle;
+use super::oracle::Oracle;
 
 /// The kinds of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

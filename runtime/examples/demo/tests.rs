@@ -1,5 +1,8 @@
 //! The whole demo on a small archive, with each collector.
 
+mod archives;
+mod judge;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;

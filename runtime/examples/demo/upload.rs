@@ -12,7 +12,7 @@
 
 use runtime::{Collector, Cx, Gc, GcCell, Locked, Mutator, Root};
 
-use crate::graph::{BATCH, Catalog, Package, Sources, Targets};
+use super::graph::{BATCH, Catalog, Package, Sources, Targets};
 
 /// The longest list of watched objects.
 const WATCHED_MAX: usize = 4096;

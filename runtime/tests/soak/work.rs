@@ -3,6 +3,7 @@
 use crate::common::{Drops, Random};
 use crate::graph::{Model, reachable, tokens};
 use crate::heap_program::run_input;
+use crate::packages::Packages;
 use runtime::{Gc, GcCell, Heap, Mutator, Root, Trace};
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -29,6 +30,9 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) messages: AtomicU64,
     pub(crate) graphs: AtomicU64,
+    /// Answers about packages that were judged, and packages that were replaced.
+    pub(crate) answers: AtomicU64,
+    pub(crate) replaced: AtomicU64,
     pub(crate) steps: AtomicU64,
     pub(crate) programs: AtomicU64,
     pub(crate) threads: AtomicU64,
@@ -44,6 +48,7 @@ pub(crate) fn add(count: &AtomicU64, n: u64) {
 pub(crate) struct Common {
     pub(crate) heap: Heap,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) packages: Packages,
     pub(crate) is_over: AtomicBool,
 }
 
@@ -108,7 +113,7 @@ pub(crate) fn keep_coming(common: &Common, seed: u64, work: fn(&Common, &mut Ran
     }
 }
 
-fn goes_on(common: &Common, until: Instant) -> bool {
+pub(crate) fn goes_on(common: &Common, until: Instant) -> bool {
     Instant::now() < until && !common.is_over.load(Ordering::Relaxed)
 }
 

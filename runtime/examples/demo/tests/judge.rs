@@ -1,6 +1,9 @@
 //! The judge judged: right answers pass, every near miss is refused.
 
-use super::*;
+use crate::adjacency::FAR;
+use crate::data::Record;
+use crate::oracle::{Member, Oracle, Work};
+use crate::query::{Kind, Query};
 
 fn records(count: usize, edges: &[(u32, u32)], recommends: &[(u32, u32)]) -> Vec<Record> {
     let of = |edges: &[(u32, u32)], id: usize| {
