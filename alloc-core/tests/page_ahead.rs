@@ -110,6 +110,22 @@ fn what_was_given_back_comes_first_and_counts_as_refaulted() {
 }
 
 #[test]
+fn the_search_ends_a_few_chunks_behind_the_first_free_pages() {
+    let heap = PageHeap::new(FakeSource::new(), 160 << 20, 160 << 20, |_| 0).unwrap();
+    heap.alloc(SMALL_PAGES).unwrap();
+    let block = heap.alloc(HUGE_PAGES).unwrap();
+    heap.alloc(LARGE * HUGE_PAGES).unwrap();
+    // SAFETY: allocated above, and not used.
+    unsafe { heap.free(block) };
+    assert!(!heap.back_ahead(), "all is in use there");
+    assert!(!heap.is_low(), "nobody asks again at once");
+    // That block is in use as well: what is free begins behind all of them.
+    heap.alloc(HUGE_PAGES).unwrap();
+    assert!(heap.is_low() && heap.back_ahead());
+    heap.check_invariants();
+}
+
+#[test]
 fn a_source_that_refuses_is_asked_once_and_nothing_is_lost() {
     for call in [SourceCall::Commit, SourceCall::Populate] {
         let (source, heap, page) = grown();

@@ -175,5 +175,9 @@ mod tests {
             line.ends_with("(stop 0.021 ms), 412345 objects, 2 markers"),
             "{line}"
         );
+        for (why, word) in [(Reason::Explicit, "explicit"), (Reason::Idle, "idle")] {
+            let line = format(&CycleStats { why, ..cycle }, usize::MAX);
+            assert!(line.starts_with(&format!("gc 7 {word}: ")), "{line}");
+        }
     }
 }
